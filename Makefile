@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#
+# bstack: make, make check, make demo, make bench, make install, make clean.
+# Settings: O= build folder, V=1 shows commands, PREFIX=, DESTDIR=, T=GLOB chooses tests.
+
+VERSION := 0.1
+O ?= build
+PREFIX ?= /usr/local
+T ?= *
+CC = gcc
+CXX = g++
+CLANG ?= clang-14
+BPFTOOL ?= $(firstword $(wildcard /usr/sbin/bpftool /usr/local/sbin/bpftool) bpftool)
+CLANG_FORMAT ?= clang-format-14
+
+ifeq ($(V),1)
+Q :=
+say := @:
+else
+Q := @
+say := @printf '  %-8s %s\n'
+endif
+
+CFLAGS ?= -O2 -g
+WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith \
+	-Wwrite-strings -Wundef -Wvla -Werror
+BASE_CFLAGS := -std=gnu11 $(WARN) -fno-common -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 \
+	-DBSTACK_VERSION='"$(VERSION)"' -Iuser -I. -I$(O)/gen
+
+all: $(O)/bstack
+
+include bpf/bpf.mk
+include user/user.mk
+include selftests/selftests.mk
+
+# Installs what packages.txt names and this machine lacks; asks no network when nothing is missing.
+deps:
+	$(Q)selftests/deps.sh build test
+
+check: deps
+	$(Q)$(MAKE) --no-print-directory check-run
+
+demo: deps
+	$(Q)$(MAKE) --no-print-directory all
+	$(Q)O=$(O) selftests/demo.sh
+
+bench: deps
+	$(Q)$(MAKE) --no-print-directory all fixtures
+	$(Q)O=$(O) selftests/bench/run.py
+
+clean:
+	$(Q)rm -rf $(O)
+
+.PHONY: all deps check check-run demo bench install clean fixtures format
+.DELETE_ON_ERROR:

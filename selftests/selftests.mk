@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+# Tests: unit programs (with sanitizers), fixtures, live programs, and the runner.
+
+ASAN_CFLAGS := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+ASAN_SRCS := $(filter-out user/main.c user/cmd/% user/collect/%,$(USER_SRCS))
+ASAN_OBJS := $(ASAN_SRCS:%.c=$(O)/asan/%.o) $(O)/gen/profile.pb-c.o
+UNIT_TESTS := $(patsubst selftests/unit/%.c,$(O)/unit/%,$(wildcard selftests/unit/test_*.c))
+
+$(O)/asan/%.o: %.c | $(USER_GEN)
+	$(say) ASAN $<
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(ASAN_CFLAGS) $(USER_CFLAGS) -Iselftests -MMD -MP -c $< -o $@
+
+$(O)/unit/%: $(O)/asan/selftests/unit/%.o $(ASAN_OBJS)
+	$(say) LD $@
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(ASAN_CFLAGS) -o $@ $^ $(USER_LIBS)
+
+# Fixtures: small programs whose stacks the tests know. -O0 keeps every frame pointer.
+FIXTURE_CFLAGS := -O0 -g -fno-omit-frame-pointer -Wall -Wextra -Werror -D_GNU_SOURCE -pthread
+FIXTURES := $(patsubst selftests/fixtures/%.c,$(O)/fixtures/%,$(wildcard selftests/fixtures/*.c))
+$(O)/fixtures/%: selftests/fixtures/%.c $(wildcard selftests/fixtures/*.h)
+	$(say) FIXTURE $@
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(FIXTURE_CFLAGS) $($*_CFLAGS) -o $@ $< $($*_LIBS) -ldl
+fixtures: $(FIXTURES)
+
+# Live tests in C: selftests/live/test_NAME.c with its programs in NAME.bpf.c
+LIVE_BPF := $(patsubst selftests/live/%.bpf.c,$(O)/gen/%.skel.h,$(wildcard selftests/live/*.bpf.c))
+LIVE_TESTS := $(patsubst selftests/live/%.c,$(O)/live/%,$(wildcard selftests/live/test_*.c))
+$(O)/bpf/%.bpf.o: selftests/live/%.bpf.c $(wildcard selftests/live/*.h bpf/*.h) vmlinux/vmlinux.h
+	$(say) BPF $<
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CLANG) $(BPF_CFLAGS) -Iselftests/live -c $< -o $@.tmp
+	$(Q)$(BPFTOOL) gen object $@ $@.tmp
+	$(Q)rm -f $@.tmp
+$(O)/live/%: selftests/live/%.c $(LIVE_BPF) $(wildcard selftests/*.h selftests/live/*.h)
+	$(say) LIVE $@
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) -O1 -g $(USER_CFLAGS) -Iselftests -Iselftests/live -fno-omit-frame-pointer -pthread -o $@ $< \
+		$(LIVE_EXTRA) $(USER_LIBS)
+
+PY_TESTS := $(sort $(wildcard selftests/*/test_*.py selftests/*/test_*.sh))
+ALL_TESTS := $(UNIT_TESTS) $(PY_TESTS) $(LIVE_TESTS)
+
+check-run: $(O)/bstack $(UNIT_TESTS) $(LIVE_TESTS) fixtures
+	$(Q)O=$(abspath $(O)) BSTACK=$(abspath $(O))/bstack CLANG_FORMAT=$(CLANG_FORMAT) \
+		selftests/run -t '$(T)' $(ALL_TESTS)
+
+format:
+	$(Q)$(CLANG_FORMAT) -i $$(git ls-files -co --exclude-standard '*.c' '*.h' | grep -v '^vmlinux/')
+
+-include $(ASAN_OBJS:.o=.d) $(UNIT_TESTS:$(O)/unit/%=$(O)/asan/selftests/unit/%.d)
