@@ -18,11 +18,19 @@ $(O)/unit/%: $(O)/asan/selftests/unit/%.o $(ASAN_OBJS)
 
 # Fixtures: small programs whose stacks the tests know. -O0 keeps every frame pointer.
 FIXTURE_CFLAGS := -O0 -g -fno-omit-frame-pointer -Wall -Wextra -Werror -D_GNU_SOURCE -pthread
-FIXTURES := $(patsubst selftests/fixtures/%.c,$(O)/fixtures/%,$(wildcard selftests/fixtures/*.c))
+FIXTURES := $(addprefix $(O)/fixtures/,chain storm dlswap forkbomb jit execer_a execer_b swap_a.so swap_b.so)
+$(O)/fixtures/execer_%: selftests/fixtures/execer.c selftests/fixtures/fixture.h
+	$(say) FIXTURE $@
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(FIXTURE_CFLAGS) -DNAME=$* -o $@ $<
+$(O)/fixtures/swap_%.so: selftests/fixtures/swaplib.c
+	$(say) FIXTURE $@
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(FIXTURE_CFLAGS) -DNAME=$* -shared -fPIC -o $@ $<
 $(O)/fixtures/%: selftests/fixtures/%.c $(wildcard selftests/fixtures/*.h)
 	$(say) FIXTURE $@
 	$(Q)mkdir -p $(@D)
-	$(Q)$(CC) $(FIXTURE_CFLAGS) $($*_CFLAGS) -o $@ $< $($*_LIBS) -ldl
+	$(Q)$(CC) $(FIXTURE_CFLAGS) -o $@ $< -ldl
 fixtures: $(FIXTURES)
 
 # Live tests in C: selftests/live/test_NAME.c with its programs in NAME.bpf.c

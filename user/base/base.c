@@ -257,6 +257,11 @@ bool build_id_eq(const struct build_id *a, const struct build_id *b)
 	return a->sz == b->sz && !memcmp(a->bytes, b->bytes, a->sz);
 }
 
+bool build_id_same_bytes(const struct build_id *a, const struct build_id *b)
+{
+	return !memcmp(a->bytes, b->bytes, BUILD_ID_MAX);
+}
+
 const char *build_id_hex(const struct build_id *id, char hex[BUILD_ID_HEX_SZ])
 {
 	static const char digits[] = "0123456789abcdef";

@@ -18,7 +18,7 @@
 #include <stdlib.h>
 #include <sys/types.h>
 
-#define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
+#define ARRAY_SIZE(a)      (sizeof(a) / sizeof((a)[0]))
 #define PRINTF(fmt, first) __attribute__((format(printf, fmt, first)))
 
 /* cleanup attributes: free or close a local variable when it leaves scope */
@@ -139,8 +139,10 @@ struct build_id {
 };
 #define BUILD_ID_HEX_SZ (2 * BUILD_ID_MAX + 1)
 bool build_id_eq(const struct build_id *a, const struct build_id *b);
+/* The same but for the length: trailing zeros may have been cut off, or added, on the way. */
+bool build_id_same_bytes(const struct build_id *a, const struct build_id *b);
 const char *build_id_hex(const struct build_id *id, char hex[BUILD_ID_HEX_SZ]); /* returns hex */
-int build_id_parse(const char *hex, struct build_id *ret); /* 0 or -EINVAL */
+int build_id_parse(const char *hex, struct build_id *ret);                      /* 0 or -EINVAL */
 static inline uint64_t build_id_hash(const struct build_id *id)
 {
 	return hash_bytes(id, sizeof(*id), 1);

@@ -119,7 +119,8 @@ int strtab_addn(struct strtab *t, const char *s, size_t len, uint32_t *ret_id)
 	char *copy;
 	int err;
 
-	for (uint32_t id = hmap_first(&t->map, hash, &it); id != HMAP_NONE; id = hmap_next(&t->map, &it)) {
+	for (uint32_t id = hmap_first(&t->map, hash, &it); id != HMAP_NONE;
+	     id = hmap_next(&t->map, &it)) {
 		if (!strncmp(t->strs[id], s, len) && !t->strs[id][len]) {
 			*ret_id = id;
 			return 0;

@@ -37,7 +37,8 @@ struct opt {
 	double min, max;   /* numbers */
 	const char *group; /* heading in help and man: "Target", "Event", "Output" */
 	const char *help;  /* one or more sentences, no line breaks; defaults told here */
-	const char *complete; /* "file", "dir", "pid", "none", or words "a b c"; NULL: none */
+	/* "file", "dir", "pid", "command", "none", or words "a b c"; NULL: none */
+	const char *complete;
 };
 
 struct example {
@@ -65,6 +66,20 @@ struct command {
  * unambiguous prefix is not accepted: scripts must not break by a new option. */
 int opt_parse(const struct command *c, int argc, char **argv, void *into, int *ret_first,
 	      struct error *e);
+
+/* "Did you mean": offer names one by one to a struct with typed set; best is then the nearest of
+ * those near enough to be a slip (or that typed begins), NULL when none is. */
+struct suggestion {
+	const char *typed;
+	const char *best;
+	size_t best_distance;
+};
+void suggestion_offer(struct suggestion *s, const char *name);
+
+/* What every command's exit codes mean, unless it has exit_status of its own. */
+#define EXIT_STATUS_TEXT                                                                           \
+	"0: complete.\n\n1: failed; standard error says why.\n\n2: wrong usage.\n\n"                   \
+	"3: done, but below a threshold that was asked for."
 
 /* Commands of the program: NULL-terminated array. */
 void help_write(const struct command *c, FILE *out, unsigned width);

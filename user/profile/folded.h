@@ -12,12 +12,12 @@
 #define FOLDED_NAME_MAX 1024
 
 struct folded_opts {
-	bool with_pid;     /* "thread-PID" as first field */
-	bool with_tid;     /* "thread-PID/TID" */
-	bool with_addr;    /* names as name+0x..: every frame as module+0xaddr */
-	bool with_module;  /* name [module] */
-	bool no_thread;    /* leave the thread name out */
-	bool by_weight;    /* weights instead of sample counts */
+	bool with_pid;    /* "thread-PID" as first field */
+	bool with_tid;    /* "thread-PID/TID" */
+	bool with_addr;   /* names as name+0x..: every frame as module+0xaddr */
+	bool with_module; /* name [module] */
+	bool no_thread;   /* leave the thread name out */
+	bool by_weight;   /* weights instead of sample counts */
 };
 
 /* Equal lines are merged, lines sorted by bytes; a sample without any frame gives the thread

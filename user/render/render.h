@@ -15,6 +15,8 @@ struct module_row {
 	uint64_t samples; /* samples with a frame in it */
 	uint64_t leaf_samples;
 	uint64_t broken; /* stacks that ended in it before their root */
+	uint64_t frames, unnamed; /* frames in it; of these without a name: weighted by samples */
+	bool has_symbols;         /* of any of its segments */
 };
 struct owner_row {
 	uint32_t owner; /* string: "comm/tid" */
@@ -30,7 +32,8 @@ struct summary {
 	uint64_t fell_back;        /* samples with a cause */
 	uint64_t healed;           /* of these: every user frame resolved */
 	uint64_t named_frames, frame_total;
-	struct module_row *modules; /* by samples, most first */
+	/* By samples, most first. A file with several segments is one row: the first one's mapping. */
+	struct module_row *modules;
 	size_t module_cnt;
 	struct owner_row *owners; /* by samples, most first */
 	size_t owner_cnt;
@@ -39,11 +42,18 @@ int summary_init(const struct model *m, struct summary *ret);
 void summary_release(struct summary *s);
 double summary_resolved_pct(const struct summary *s); /* user frames not `none`, of user frames */
 double summary_rooted_pct(const struct summary *s);   /* rooted, of user_samples */
+/* Both are 0 where there is nothing to be a share of. */
 
-/* Call tree of a profile; node 0 is the root "all". Shared by the report and the flame graph. */
+/*
+ * Call tree of a profile; node 0 is the root "all". Shared by the report and the flame graph. A parent
+ * stands before its children, so a walk from the last node to the first meets children first.
+ */
+#define TREE_MAX ((size_t)1 << 28)
+#define TREE_NONE UINT32_MAX
+#define KIND_GROUP MODULE_KIND_CNT /* of the root and of threads: no code */
 struct tree_node {
 	uint32_t name;    /* string id in tree.names: cleaned, merged by name */
-	uint8_t kind;     /* enum module_kind, for colours */
+	uint8_t kind;     /* enum module_kind or KIND_GROUP: equal names of two kinds stay apart */
 	uint32_t parent, first_child, next_sibling; /* UINT32_MAX: none; siblings sorted by name */
 	uint64_t self, total; /* samples (or weight) */
 };
@@ -55,11 +65,29 @@ struct tree {
 };
 struct tree_opts {
 	bool by_weight;
-	bool with_thread; /* first level: thread name */
+	bool with_thread; /* first level: thread name, where there is one */
 	bool is_inverted; /* leaf at the root */
 };
 int tree_init(const struct model *m, const struct tree_opts *o, struct tree *ret);
 void tree_release(struct tree *t);
+
+/* What functions cost, hottest first: by self, then total, then name. */
+struct func_row {
+	uint32_t name, module; /* string ids in func_table.names, cleaned */
+	uint8_t kind;          /* enum module_kind */
+	uint64_t self, total;  /* samples; recursion counts once in total */
+};
+struct func_table {
+	struct strtab names;
+	struct func_row *rows;
+	size_t cnt, cap;
+	struct hmap map;
+};
+int func_table_init(const struct model *m, struct func_table *ret);
+void func_table_release(struct func_table *t);
+
+/* "elf", "no-build-id", "jit", "anon", "vdso", "kernel", "unknown": a key in JSON and in legends. */
+extern const char *const module_kind_keys[MODULE_KIND_CNT];
 
 struct report_opts {
 	size_t top_cnt;      /* functions, default 20 */
@@ -69,17 +97,29 @@ struct report_opts {
 };
 int report_text(const struct model *m, const struct summary *s, const struct report_opts *o,
 		FILE *out);
+/*
+ * The same data as one JSON object, ASCII and UTF-8 only. "tree" is nested ("children"), pruned by
+ * min_pct like the text; below JSON_DEPTH_MAX levels, where common readers of JSON give up, a node
+ * has "omitted", the number of nodes below it, instead.
+ */
+#define JSON_DEPTH_MAX 120
 int report_json(const struct model *m, const struct summary *s, const struct report_opts *o,
 		FILE *out);
 
 struct flame_opts {
 	const char *title;    /* NULL: "Flame Graph" */
-	double min_px;        /* frames narrower than this are left out, counted; default 0.5 */
+	double min_px;        /* frames narrower than this are not drawn, but counted, and seen when
+			       * zoomed; 0: all */
 	bool is_inverted;     /* icicle from the leaf */
 	bool by_weight;
 	bool with_thread;
 };
-/* One self-contained SVG: no script but its own, no external fetches; zoom, reset, search. */
+/*
+ * One self-contained SVG: no script but its own, no external fetches; zoom, reset, search. Viewers
+ * without script see the whole graph, drawn. Beyond FLAME_NODE_MAX frames the narrowest are left
+ * out of the file; the picture says how many.
+ */
+#define FLAME_NODE_MAX 200000
 int flame_write(const struct model *m, const struct flame_opts *o, FILE *out);
 
 #endif

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * compat.bpf.h - what differs between kernels, each with the version that made it so. Detection is
+ * by BTF, never by version number.
+ */
+#ifndef BSTACK_COMPAT_BPF_H
+#define BSTACK_COMPAT_BPF_H
+
+#pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
+
+/* mm_lock_seq: seqcount_t from 6.13, a plain int in 6.4 to 6.12, absent without per-VMA locks.
+ * Drop the int when 6.12 is no longer supported. */
+struct seqcount___6_13 {
+	unsigned int sequence;
+};
+typedef struct seqcount___6_13 seqcount_t___6_13;
+struct mm_struct___6_13 {
+	seqcount_t___6_13 mm_lock_seq;
+};
+struct mm_struct___6_4 {
+	int mm_lock_seq;
+};
+
+#pragma clang attribute pop
+
+/* rw_semaphore.count: who has the lock (kernel/locking/rwsem.c) */
+#define RWSEM_WRITER_LOCKED (1UL << 0)
+#define RWSEM_FLAG_WAITERS  (1UL << 1)
+#define RWSEM_FLAG_HANDOFF  (1UL << 2)
+#define RWSEM_OWNER_FLAGS   7UL /* low bits of owner are flags, the rest the writer's task */
+
+struct lock_state {
+	u64 count;
+	u64 owner;
+	u64 seq; /* changes each time a writer finishes; 0 where the kernel has none */
+};
+
+static __always_inline void lock_state_read(struct mm_struct *mm, struct lock_state *ret)
+{
+	/* On PREEMPT_RT a rw_semaphore has neither count nor owner. */
+	if (bpf_core_field_exists(mm->mmap_lock.count)) {
+		ret->count = BPF_CORE_READ(mm, mmap_lock.count.counter);
+		ret->owner = BPF_CORE_READ(mm, mmap_lock.owner.counter);
+	} else {
+		ret->count = 0;
+		ret->owner = 0;
+	}
+	ret->seq = 0;
+	if (bpf_core_field_exists(((struct mm_struct___6_13 *)mm)->mm_lock_seq.sequence)) {
+		ret->seq = BPF_CORE_READ((struct mm_struct___6_13 *)mm, mm_lock_seq.sequence);
+	} else if (bpf_core_field_exists(((struct mm_struct___6_4 *)mm)->mm_lock_seq)) {
+		ret->seq = (u32)BPF_CORE_READ((struct mm_struct___6_4 *)mm, mm_lock_seq);
+	}
+}
+
+#endif

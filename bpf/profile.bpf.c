@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * profile.bpf.c - a sample, from the event to the ring buffer:
+ *	filter, raw user addresses, kernel addresses, [known stack?], build-ids, cause, record.
+ * Every event that passes the filter is counted once as fired and once as submitted or lost.
+ */
+#include "vmlinux.h"
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_tracing.h>
+#include "bpf/abi.h"
+#include "bpf/compat.bpf.h"
+#include "bpf/maps.bpf.h"
+#include "bpf/target.bpf.h"
+#include "bpf/resolve.bpf.h"
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";
+
+static __always_inline void sample_init(struct bstack_sample *s, struct task_struct *task, u32 pid,
+					u32 tid, u64 weight)
+{
+	s->time_ns = bpf_ktime_get_ns();
+	s->start_ns = BPF_CORE_READ(task, group_leader, start_boottime);
+	s->exec_id = BPF_CORE_READ(task, self_exec_id);
+	s->weight = weight;
+	s->pid = pid;
+	s->tid = tid;
+	s->cpu = bpf_get_smp_processor_id();
+	s->user_cnt = 0;
+	s->kernel_cnt = 0;
+	s->id_cnt = 0;
+	s->cause = BSTACK_CAUSE_NONE;
+	s->flags = 0;
+	s->owner_tid = 0;
+	__builtin_memset(s->owner_comm, 0, sizeof(s->owner_comm));
+	bpf_get_current_comm(s->comm, sizeof(s->comm));
+}
+
+/* Read a stack of addresses to data[off]; the number of frames, 0 when there is none. */
+static __always_inline u32 ips_read(void *ctx, struct scratch *sc, u32 off, u64 flags)
+{
+	long len;
+
+	if (off > BSTACK_FRAMES * 8)
+		return 0;
+	len = bpf_get_stack(ctx, sc->data + off, BSTACK_FRAMES * 8, flags);
+	return len > 0 ? (u32)len >> 3 : 0;
+}
+
+/*
+ * The build-id stack behind the addresses. It is asked for exactly as many frames as the raw walk
+ * found: the kernel zero-fills what is left of the buffer, 4 KiB for an ordinary stack, and so the two
+ * walks have the same length.
+ */
+static __always_inline void ids_read(void *ctx, struct scratch *sc, struct mm_struct *mm,
+				     u32 ids_off)
+{
+	struct bstack_sample *s = &sc->sample;
+	struct lock_state before, after;
+	u32 cnt = s->user_cnt;
+	long len;
+
+	if (!mm) {
+		s->cause = BSTACK_CAUSE_NO_MM;
+		return;
+	}
+	if (cnt > BSTACK_FRAMES || ids_off > 2 * BSTACK_FRAMES * 8)
+		return;
+	lock_state_read(mm, &before);
+	len = bpf_get_stack(ctx, sc->data + ids_off, cnt * sizeof(struct bstack_id_frame),
+			    BPF_F_USER_STACK | BPF_F_USER_BUILD_ID);
+	lock_state_read(mm, &after);
+	if (len != cnt * sizeof(struct bstack_id_frame))
+		s->cause = BSTACK_CAUSE_UNKNOWN;
+	else if (has_valid(ids_off, cnt))
+		s->id_cnt = cnt;
+	else
+		cause_find(s, &before, &after);
+}
+
+static __always_inline void submit(struct scratch *sc, struct bstack_counters *c)
+{
+	struct bstack_sample *s = &sc->sample;
+	u64 len = (s->kernel_cnt + s->user_cnt) * 8 + s->id_cnt * sizeof(struct bstack_id_frame);
+	u64 flags = BPF_RB_NO_WAKEUP;
+
+	len += sizeof(*s);
+	if (len > sizeof(*sc))
+		len = sizeof(*sc);
+	if (bpf_ringbuf_query(&samples, BPF_RB_AVAIL_DATA) >= settings.wakeup_sz)
+		flags = BPF_RB_FORCE_WAKEUP;
+	if (bpf_ringbuf_output(&samples, sc, len, flags))
+		c->lost_ring++;
+	else
+		c->submitted++;
+}
+
+static __always_inline int sample_take(void *ctx, u64 weight)
+{
+	struct task_struct *task = (void *)bpf_get_current_task();
+	u32 zero = 0, pid, tid, ips_off, ids_off;
+	struct bstack_counters *c;
+	struct scratch *sc;
+
+	task_ids(task, &pid, &tid);
+	if (!is_wanted(pid, tid, bpf_get_smp_processor_id()))
+		return 0;
+	c = bpf_map_lookup_elem(&counters, &zero);
+	sc = bpf_map_lookup_elem(&scratches, &zero);
+	if (!c || !sc)
+		return 0; /* cannot be: slot 0 of a per-CPU array */
+	c->fired++;
+	sample_init(&sc->sample, task, pid, tid, weight);
+	if (settings.has_kernel)
+		sc->sample.kernel_cnt = ips_read(ctx, sc, 0, 0);
+	ips_off = sc->sample.kernel_cnt * 8;
+	sc->sample.user_cnt = ips_read(ctx, sc, ips_off, BPF_F_USER_STACK);
+	if (sc->sample.user_cnt >= BSTACK_FRAMES)
+		sc->sample.flags |= BSTACK_SAMPLE_TRUNCATED;
+	/* Here a later step looks the stack up among the known ones, and is done when it is. */
+	ids_off = ips_off + sc->sample.user_cnt * 8;
+	if (sc->sample.user_cnt)
+		ids_read(ctx, sc, BPF_CORE_READ(task, mm), ids_off);
+	submit(sc, c);
+	return 0;
+}
+
+SEC("perf_event")
+int on_perf_event(struct bpf_perf_event_data *ctx)
+{
+	return sample_take(ctx, ctx->sample_period);
+}
+
+SEC("tp")
+int on_tracepoint(void *ctx)
+{
+	return sample_take(ctx, 1);
+}
+
+/* Not the sampling path: these may insert and delete. */
+SEC("tp_btf/sched_process_fork")
+int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
+{
+	u32 pid, tid, from, to, zero = 0, *state, on;
+
+	task_ids(parent, &pid, &tid);
+	from = settings.target == BSTACK_TARGET_TIDS ? tid : pid;
+	state = bpf_map_lookup_elem(&targets, &from);
+	if (!state || !settings.is_inherited)
+		return 0;
+	on = *state;
+	task_ids(child, &pid, &tid);
+	to = settings.target == BSTACK_TARGET_TIDS ? tid : pid;
+	if (to != from && bpf_map_update_elem(&targets, &to, &on, BPF_ANY)) {
+		struct bstack_counters *c = bpf_map_lookup_elem(&counters, &zero);
+
+		if (c)
+			c->target_lost++;
+	}
+	return 0;
+}
+
+SEC("tp_btf/sched_process_exec")
+int BPF_PROG(on_exec, struct task_struct *task, int old_pid, struct linux_binprm *bprm)
+{
+	u32 pid, tid, *state;
+
+	task_ids(task, &pid, &tid);
+	state = bpf_map_lookup_elem(&targets, &pid);
+	if (state && *state == BSTACK_TARGET_AT_EXEC)
+		*state = BSTACK_TARGET_ON;
+	return 0;
+}
+
+/*
+ * A number that is free again must not make a stranger a target: a process leaves with its last
+ * thread (signal->live is counted down before this tracepoint), a thread with itself.
+ */
+SEC("tp_btf/sched_process_exit")
+int BPF_PROG(on_exit, struct task_struct *task)
+{
+	u32 pid, tid;
+
+	if (settings.target == BSTACK_TARGET_PIDS && BPF_CORE_READ(task, signal, live.counter) > 0)
+		return 0;
+	task_ids(task, &pid, &tid);
+	if (settings.target == BSTACK_TARGET_TIDS)
+		pid = tid;
+	bpf_map_delete_elem(&targets, &pid);
+	return 0;
+}

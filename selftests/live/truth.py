@@ -1,0 +1,157 @@
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+"""truth.py - runs bstack on the fixtures and holds every frame against what is known of them.
+
+Each fx_ function has one caller. A folded stack in which another frame stands above it is a wrong
+frame, unless it is the leaf: a sample at a function's first or last instruction, where it has no frame of
+its own, misses its caller, so the caller's caller may stand there.
+"""
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+import ktap  # noqa: E402
+
+CALLER = {
+    "fx_spin": "fx_8", "fx_8": "fx_7", "fx_7": "fx_6", "fx_6": "fx_5", "fx_5": "fx_4", "fx_4": "fx_3",
+    "fx_3": "fx_2", "fx_2": "fx_1",
+    "fx_a_inner": "fx_a_outer", "fx_a_outer": "fx_call_a", "fx_call_a": "main",
+    "fx_b_inner": "fx_b_outer", "fx_b_outer": "fx_call_b", "fx_call_b": "main",
+    "fx_exec_a_spin": "fx_exec_a_run", "fx_exec_a_run": "main",
+    "fx_exec_b_spin": "fx_exec_b_run", "fx_exec_b_run": "main",
+    "fx_map": "fx_stormer", "fx_child": "main",
+    "fx_call_named": "main", "fx_call_unnamed": "main", "fx_jitted": "fx_call_named",
+}
+# fx_1 has one caller in each program
+CALLER_OF_FX_1 = {"main", "fx_thread", "fx_spinner", "fx_child"}
+
+
+class Folded:
+    """Folded stacks as [(thread, [frames root first], count)]."""
+
+    def __init__(self, text):
+        self.stacks = []
+        for line in text.splitlines():
+            stack, count = line.rsplit(" ", 1)
+            thread, *frames = stack.split(";")
+            self.stacks.append((thread, frames, int(count)))
+
+    def samples(self, thread=None):
+        return sum(c for t, _, c in self.stacks if thread in (None, t))
+
+    def with_leaf(self, leaf):
+        return sum(c for _, frames, c in self.stacks if frames and frames[-1] == leaf)
+
+    def chain(self, suffix):
+        """Samples whose stack ends in exactly these frames."""
+        return sum(c for _, frames, c in self.stacks if frames[-len(suffix):] == suffix)
+
+
+def callers(name):
+    return CALLER_OF_FX_1 if name == "fx_1" else {CALLER[name]} if name in CALLER else set()
+
+
+def check_frames(folded, allowed=lambda name: True):
+    """(frames checked, [wrong ones]); allowed says whether an fx_ function is of this program."""
+    checked, wrong = 0, []
+    for thread, frames, count in folded.stacks:
+        for i, name in enumerate(frames):
+            if not name.startswith("fx_"):
+                continue
+            checked += count
+            above = frames[i - 1] if i else None
+            fits = callers(name)
+            if i == len(frames) - 1:
+                fits = fits | {g for c in callers(name) for g in callers(c)}
+            is_top = not callers(name)  # a thread's start function: anything may stand above it
+            if not allowed(name) or (above is not None and not is_top and above not in fits and
+                                     not (i == len(frames) - 1)):
+                wrong.append((thread, frames, count))
+            elif i == len(frames) - 1 and above is not None and not is_top and above not in fits:
+                wrong.append((thread, frames, count))
+    return checked, wrong
+
+
+def run(*args, check=0, **kwargs):
+    """Run bstack; (stdout, stderr) as text."""
+    proc = subprocess.run([ktap.bstack(), *map(str, args)], stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE, timeout=300, **kwargs)
+    out, err = proc.stdout.decode(errors="replace"), proc.stderr.decode(errors="replace")
+    assert check is None or proc.returncode == check, \
+        f"bstack {args}: exit {proc.returncode}, expected {check}\n{out}\n{err}"
+    return out, err
+
+
+class Recording:
+    """A profile, its folded stacks and its ledger."""
+
+    def __init__(self, path):
+        self.path = path
+        self.folded = Folded(run("fold", path)[0])
+        self.json = json.loads(run("report", "--json", "--no-tree", path)[0])
+        self.ledger = self.json["ledger"]
+
+    def exact(self):
+        """fired = recorded + lost, and every list of the ledger sums up."""
+        led = self.ledger
+        lost = led["lost_ring"] + led["lost_nested"] + led["lost_memory"]
+        ktap.eq(led["fired"], led["recorded"] + lost, "fired = recorded + lost")
+        ktap.eq(led["samples"], led["recorded"], "samples in the file")
+        ktap.eq(self.folded.samples(), led["samples"], "samples folded")
+        ktap.eq(led["rooted"] + led["broken"] + led["truncated"], led["user_samples"], "outcomes")
+        ktap.eq(sum(led["unresolved"].values()), led["frames"]["none"], "reasons")
+        ktap.eq(led["unresolved"].get("unknown", 0), 0, "unresolved without a stated reason")
+        ktap.eq(led["inconsistent"], 0, "inconsistent stacks")
+        ktap.eq(led["is_complete"], 1, "is_complete")
+
+
+def temp_dir():
+    return tempfile.TemporaryDirectory(prefix="bstack-test-")
+
+
+def start(name, *args, **kwargs):
+    """Start a fixture and wait until it is set up."""
+    proc = subprocess.Popen([ktap.fixture(name), *map(str, args)], stdout=subprocess.PIPE, **kwargs)
+    line = proc.stdout.readline()
+    assert line.startswith(b"ready"), f"{name}: {line!r}"
+    return proc
+
+
+def record(directory, *args, name="x.pb.gz", **kwargs):
+    path = os.path.join(directory, name)
+    _, err = run("record", "-o", path, *args, **kwargs)
+    return Recording(path), err
+
+
+def start_record(directory, *args, name="x.pb.gz"):
+    """bstack record in the background, sampling when this returns: its file has its first samples."""
+    path = os.path.join(directory, name)
+    proc = subprocess.Popen([ktap.bstack(), "record", "-o", path, *map(str, args)],
+                            stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    wait_until(lambda: os.path.exists(path) and os.path.getsize(path) > 0 or proc.poll() is not None,
+               "the first second's samples")
+    return proc, path
+
+
+def wait_until(condition, what, seconds=60):
+    import time
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, f"waited {seconds} s for {what}"
+        time.sleep(0.01)  # polls a condition; the deadline above fails the test
+
+
+def stop(proc, sig=signal.SIGINT):
+    proc.send_signal(sig)
+    out, err = proc.communicate(timeout=60)
+    return proc.returncode, out.decode(errors="replace"), err.decode(errors="replace")
+
+
+def first_number(pattern, text):
+    match = re.search(pattern, text)
+    assert match, f"{pattern!r} not in {text!r}"
+    return int(match[1])

@@ -1,0 +1,289 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* builder.c - each frame gets its mapping and location, each stack its outcome, each sample its labels. */
+#include "cmd/builder.h"
+#include "bpf/abi.h"
+
+#include <string.h>
+
+#define JIT_MAX 64 /* processes whose perf maps are kept; the oldest makes room */
+#define JIT_AGAIN_NS \
+	NSEC_PER_SEC /* an address not found: look at the file again, so often at most */
+
+/* The perf map of one process; none (NULL) is remembered, too. */
+struct jit {
+	uint32_t pid;
+	uint64_t start_ns;
+	struct perf_map *map;
+	uint64_t opened_ns;
+};
+
+enum root_state {
+	ROOT_UNKNOWN,
+	ROOT_NO,
+	ROOT_YES
+};
+
+struct builder {
+	struct model *model;
+	struct symbols *syms;
+	const struct resolver *resolver;
+	struct jit jits[JIT_MAX];
+	size_t jit_next;
+	uint8_t *roots; /* enum root_state, by location */
+	size_t root_cnt, root_cap;
+	bool has_vdso;
+	struct build_id vdso_id;
+};
+
+int builder_new(struct model *m, struct symbols *syms, struct builder **ret)
+{
+	struct builder *b = calloc(1, sizeof(*b));
+
+	if (!b)
+		return -ENOMEM;
+	b->model = m;
+	b->syms = syms;
+	b->has_vdso = !symbols_vdso(syms, &b->vdso_id);
+	*ret = b;
+	return 0;
+}
+
+void builder_free(struct builder *b)
+{
+	if (!b)
+		return;
+	for (size_t i = 0; i < JIT_MAX; i++)
+		perf_map_free(b->jits[i].map);
+	free(b->roots);
+	free(b);
+}
+
+void builder_set_resolver(struct builder *b, const struct resolver *r)
+{
+	b->resolver = r;
+}
+
+static struct jit *jit_get(struct builder *b, const struct raw_sample *s)
+{
+	struct jit *j;
+
+	for (size_t i = 0; i < JIT_MAX; i++)
+		if (b->jits[i].pid == s->pid && b->jits[i].start_ns == s->start_ns)
+			return &b->jits[i];
+	j = &b->jits[b->jit_next++ % JIT_MAX];
+	perf_map_free(j->map);
+	*j = (struct jit){ .pid = s->pid, .start_ns = s->start_ns };
+	return j;
+}
+
+/* Name of JIT code, looking once more into a file that may have grown; NULL: unknown. */
+static const char *jit_name(struct builder *b, const struct raw_sample *s, uint64_t addr)
+{
+	struct jit *j = jit_get(b, s);
+	const char *name = j->map ? perf_map_find(j->map, addr) : NULL;
+	uint64_t now_ns = clock_mono_ns();
+	struct perf_map *map;
+
+	if (name || (j->opened_ns && now_ns - j->opened_ns < JIT_AGAIN_NS))
+		return name;
+	j->opened_ns = now_ns;
+	if (perf_map_open((pid_t)s->pid, &map, NULL))
+		return NULL;
+	perf_map_free(j->map);
+	j->map = map;
+	return perf_map_find(map, addr);
+}
+
+/* A mapping without a file: its kind is all there is to it. */
+static int plain_location(struct builder *b, enum module_kind kind, uint64_t addr,
+			  uint32_t function, uint32_t *ret)
+{
+	struct mapping map = { .kind = kind };
+	uint32_t mapping;
+	int err;
+
+	if (kind == MODULE_VDSO && b->has_vdso)
+		map.build_id = b->vdso_id;
+	err = strtab_add(&b->model->strings, module_kind_name(kind), &map.path);
+	if (!err)
+		err = model_mapping(b->model, &map, &mapping);
+	return err ? err : model_location(b->model, mapping, addr, function, ret);
+}
+
+static int file_location(struct builder *b, const struct resolved_frame *f, bool is_caller,
+			 uint32_t *ret)
+{
+	const struct module *mod = resolver_module(b->resolver, f->module);
+	const struct elfseg *seg = mod->is_segs_known ? elfsegs_find(&mod->segs, f->off) : NULL;
+	struct mapping map = {
+		.kind = mod->build_id.sz ? MODULE_ELF : MODULE_NO_ID,
+		.build_id = mod->build_id,
+	};
+	uint64_t addr = f->off;
+	uint32_t mapping;
+	int err;
+
+	if (seg) {
+		map.is_segment_known = true;
+		map.start = seg->vaddr;
+		map.limit = seg->vaddr + seg->sz;
+		map.file_off = seg->off;
+		addr = seg->vaddr + (f->off - seg->off);
+	}
+	err = strtab_add(&b->model->strings, mod->path, &map.path);
+	if (!err)
+		err = model_mapping(b->model, &map, &mapping);
+	return err ? err : model_location(b->model, mapping, addr - is_caller, MODEL_NONE, ret);
+}
+
+static int jit_location(struct builder *b, const struct raw_sample *s, uint64_t addr,
+			struct frame *f)
+{
+	const char *name = jit_name(b, s, addr);
+	uint32_t function;
+	int err;
+
+	if (!name)
+		return plain_location(b, MODULE_ANON, addr, MODEL_NONE, &f->location);
+	err = model_function(b->model, name, name, &function);
+	if (err)
+		return err;
+	f->evidence = EVID_JIT;
+	f->reason = REASON_NO;
+	return plain_location(b, MODULE_JIT, addr, function, &f->location);
+}
+
+static int user_frame(struct builder *b, const struct raw_sample *s,
+		      const struct resolved_frame *rf, bool is_caller, struct frame *f)
+{
+	*f = (struct frame){ .evidence = (uint8_t)rf->evidence, .reason = (uint8_t)rf->reason };
+	if (rf->evidence == EVID_VDSO)
+		return plain_location(b, MODULE_VDSO, rf->off - is_caller, MODEL_NONE,
+				      &f->location);
+	if (rf->kind == VMA_ANON)
+		return jit_location(b, s, rf->ip - is_caller, f);
+	if (rf->module != UINT32_MAX)
+		return file_location(b, rf, is_caller, &f->location);
+	return plain_location(b, MODULE_OTHER, rf->ip, MODEL_NONE, &f->location);
+}
+
+static int kernel_frame(struct builder *b, uint64_t ip, bool is_caller, struct frame *f)
+{
+	struct sym_name name;
+	uint32_t function = MODEL_NONE;
+	int err = 0;
+
+	*f = (struct frame){ .evidence = EVID_KERNEL_TEXT };
+	ip -= is_caller;
+	if (!symbols_find_kernel(b->syms, ip, &name))
+		err = model_function(b->model, name.name, name.system_name, &function);
+	return err ? err : plain_location(b, MODULE_KERNEL, ip, function, &f->location);
+}
+
+/* Does the unwind information say that nobody called this frame? Asked once a location. */
+static bool is_root(struct builder *b, uint32_t location)
+{
+	const struct location *l = &b->model->locations[location];
+	const struct mapping *map = &b->model->mappings[l->mapping];
+
+	if (map->kind != MODULE_ELF || !map->is_segment_known)
+		return false;
+	if (location >= b->root_cnt) {
+		if (array_reserve(&b->roots, &b->root_cap, location + 1, 1, UINT32_MAX))
+			return false;
+		memset(b->roots + b->root_cnt, ROOT_UNKNOWN, b->root_cap - b->root_cnt);
+		b->root_cnt = b->root_cap;
+	}
+	if (b->roots[location] == ROOT_UNKNOWN)
+		b->roots[location] =
+			symbols_is_root(b->syms, &map->build_id,
+					strtab_get(&b->model->strings, map->path), l->addr)
+				? ROOT_YES
+				: ROOT_NO;
+	return b->roots[location] == ROOT_YES;
+}
+
+static enum outcome outcome_of(struct builder *b, const struct raw_sample *s,
+			       const struct frame *frames, size_t cnt)
+{
+	if (!s->user_cnt)
+		return OUTCOME_NO_USER;
+	if (s->is_truncated)
+		return OUTCOME_TRUNCATED;
+	return is_root(b, frames[cnt - 1].location) ? OUTCOME_ROOTED : OUTCOME_BROKEN;
+}
+
+static void count(struct ledger *l, const struct resolved_sample *rs)
+{
+	uint64_t *const fallback[FFB_CNT] = {
+		[FFB_NO_VMA] = &l->ffb_no_vma,
+		[FFB_ANON] = &l->ffb_anon,
+		[FFB_NO_FILE] = &l->ffb_no_file,
+		[FFB_NO_NOTE] = &l->ffb_no_note,
+		[FFB_NOT_RESIDENT] = &l->ffb_not_resident,
+		[FFB_BAD_OFFSET] = &l->ffb_bad_offset,
+		[FFB_UNKNOWN] = &l->ffb_unknown,
+	};
+
+	l->recorded++;
+	l->inconsistent += rs->is_inconsistent;
+	for (size_t i = 0; i < rs->raw->user_cnt; i++)
+		if (rs->frames[i].fallback >= 0)
+			++*fallback[rs->frames[i].fallback];
+}
+
+static int owner_string(struct model *m, const struct raw_sample *s, uint32_t *ret)
+{
+	char owner[BSTACK_COMM_SZ + 16];
+
+	if (s->cause != CAUSE_WRITER || !s->owner_tid)
+		return 0;
+	snprintf(owner, sizeof(owner), "%.16s/%u", s->owner_comm, s->owner_tid);
+	return strtab_add(&m->strings, owner, ret);
+}
+
+static int on_sample(void *ctx, const struct resolved_sample *rs)
+{
+	struct frame frames[2 * BSTACK_FRAMES];
+	struct builder *b = ctx;
+	const struct raw_sample *s = rs->raw;
+	struct sample out = { .pid = s->pid,
+			      .tid = s->tid,
+			      .cause = (uint8_t)rs->cause,
+			      .count = 1,
+			      .weight = s->weight };
+	size_t cnt = 0;
+	int err = 0;
+
+	for (size_t i = 0; i < s->kernel_cnt && !err; i++)
+		err = kernel_frame(b, s->kernel_ips[i], i > 0, &frames[cnt++]);
+	for (size_t i = 0; i < s->user_cnt && !err; i++)
+		err = user_frame(b, s, &rs->frames[i], i > 0, &frames[cnt++]);
+	if (!err)
+		err = model_stack(b->model, frames, cnt, &out.stack);
+	if (!err)
+		err = strtab_addn(&b->model->strings, s->comm, strnlen(s->comm, sizeof(s->comm)),
+				  &out.comm);
+	if (!err)
+		err = owner_string(b->model, s, &out.lock_owner);
+	if (err) {
+		b->model->ledger.lost_memory++;
+		return 0;
+	}
+	out.outcome = (uint8_t)outcome_of(b, s, frames, cnt);
+	err = model_sample(b->model, &out);
+	if (err)
+		b->model->ledger.lost_memory++;
+	else
+		count(&b->model->ledger, rs);
+	return 0;
+}
+
+static void on_module(void *ctx, const struct module *m, pid_t pid, uint64_t start, uint64_t end)
+{
+	struct builder *b = ctx;
+
+	symbols_hint(b->syms, &m->build_id, m->path, pid, start, end);
+}
+
+const struct resolver_ops builder_ops = { .on_sample = on_sample, .on_module = on_module };

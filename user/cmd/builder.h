@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * builder.h - resolved samples into a profile: what record does with each sample. Keeps what symbolizing
+ * will need of processes that may exit: their files and their perf maps.
+ */
+#ifndef BSTACK_BUILDER_H
+#define BSTACK_BUILDER_H
+
+#include "profile/model.h"
+#include "resolve/resolver.h"
+#include "symbol/symbol.h"
+
+struct builder;
+int builder_new(struct model *m, struct symbols *syms, struct builder **ret);
+void builder_free(struct builder *b);
+/* The resolver's modules are looked up by number: tell it before the first sample. */
+void builder_set_resolver(struct builder *b, const struct resolver *r);
+/* struct resolver_ops, with the builder as ctx */
+extern const struct resolver_ops builder_ops;
+
+#endif

@@ -1,0 +1,348 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* record.c - bstack record: whom, by which event, for how long, into which file. */
+#include "cmd/cmd.h"
+#include "cmd/recording.h"
+#include "cmd/target.h"
+#include "render/render.h"
+
+#include <signal.h>
+#include <string.h>
+#include <unistd.h>
+
+struct record_args {
+	struct opt_u64s pids, tids, cpus;
+	struct opt_strs debug_dirs;
+	const char *cgroup, *event, *output;
+	bool is_all, is_inherited, has_kernel, no_symbols, is_self_wanted, is_quiet;
+	uint64_t freq_hz, period, ring_mib;
+	double duration_s;
+};
+
+#define FIELD(f) offsetof(struct record_args, f)
+static const struct opt record_table[] = {
+	{ 'p', "pid", "PID[,PID]", OPT_U64_LIST, FIELD(pids), 1, 4194304, "Target",
+	  "Record these processes: all of their threads, also those to come.", "pid" },
+	{ 't', "tid", "TID[,TID]", OPT_U64_LIST, FIELD(tids), 1, 4194304, "Target",
+	  "Record these threads only.", "none" },
+	{ 'a', "all", NULL, OPT_FLAG, FIELD(is_all), 0, 0, "Target",
+	  "Record every process of the host.", NULL },
+	{ 0, "cgroup", "PATH", OPT_STR, FIELD(cgroup), 0, 0, "Target",
+	  "Record the processes of a cgroup (v2) and of those below it; PATH is its directory.",
+	  "dir" },
+	{ 'C', "cpu", "CPU[,CPU]", OPT_U64_LIST, FIELD(cpus), 0, 4095, "Target",
+	  "Of the target, record only what runs on these CPUs.", "none" },
+	{ 0, "inherit", NULL, OPT_FLAG, FIELD(is_inherited), 0, 0, "Target",
+	  "With -p or -t: record children, too, that are born while recording. A COMMAND's "
+	  "children always "
+	  "are.",
+	  NULL },
+	{ 0, "self", NULL, OPT_FLAG, FIELD(is_self_wanted), 0, 0, "Target",
+	  "Do not leave bstack itself out.", NULL },
+	{ 'F', "freq", "HZ", OPT_U64, FIELD(freq_hz), 1, 100000, "Event",
+	  "Samples a second and CPU; 99 by default.", "none" },
+	{ 'c', "period", "N", OPT_U64, FIELD(period), 1, 1e15, "Event",
+	  "One sample for each N of the event's unit, instead of a frequency.", "none" },
+	{ 'e', "event", "EVENT", OPT_STR, FIELD(event), 0, 0, "Event",
+	  "cycles, cpu-clock, task-clock, page-faults, or a tracepoint as CATEGORY:NAME, whose "
+	  "every hit is a "
+	  "sample. By default cycles where there is a PMU, else cpu-clock.",
+	  "cycles cpu-clock task-clock page-faults" },
+	{ 'k', "kernel", NULL, OPT_FLAG, FIELD(has_kernel), 0, 0, "Event",
+	  "Collect kernel stacks, too.", NULL },
+	{ 'd', "duration", "SECONDS", OPT_DOUBLE, FIELD(duration_s), 0.001, 1e9, "Event",
+	  "Stop after so long; by default at Ctrl-C, or when the targets have exited. A "
+	  "COMMAND runs on to its end.", "none" },
+	{ 'o', "output", "FILE", OPT_STR, FIELD(output), 0, 0, "Output",
+	  "Write the profile to FILE, - for standard output; bstack.pb.gz by default.", "file" },
+	{ 0, "no-symbols", NULL, OPT_FLAG, FIELD(no_symbols), 0, 0, "Output",
+	  "Leave the names to bstack symbolize, later or elsewhere.", NULL },
+	{ 0, "debug-dir", "DIR", OPT_STRS, FIELD(debug_dirs), 0, 0, "Output",
+	  "Look for debug files in DIR, too; may be given again.", "dir" },
+	{ 0, "ring", "MIB", OPT_U64, FIELD(ring_mib), 1, 1024, "Output",
+	  "Size of the ring buffer from the kernel, a power of two; 8 by default. Raise it when "
+	  "samples are "
+	  "lost.",
+	  "none" },
+	{ 'q', "quiet", NULL, OPT_FLAG, FIELD(is_quiet), 0, 0, "Output",
+	  "No progress and no summary; errors are still told.", NULL },
+	{},
+};
+
+static const struct example record_examples[] = {
+	{ "bstack record -p 1234 -d 10", "Ten seconds of a running service, all of its threads." },
+	{ "bstack record -- make -j4", "A command and everything it starts." },
+	{ "bstack record -a -k -F 49 -d 60 -o host.pb.gz",
+	  "A whole host for a minute, with kernel stacks." },
+	{ "bstack record -e sched:sched_switch -p 1234", "Where a process gives up its CPU." },
+	{},
+};
+
+static volatile sig_atomic_t stop_signal;
+
+static void on_signal(int sig)
+{
+	stop_signal = sig;
+}
+
+static void signals_catch(void)
+{
+	struct sigaction sa = { .sa_handler = on_signal };
+
+	sigaction(SIGINT, &sa, NULL);
+	sigaction(SIGTERM, &sa, NULL);
+	sigaction(SIGHUP, &sa, NULL);
+	signal(SIGPIPE, SIG_IGN);
+}
+
+static int wrong(const struct command *self, const char *text, const char *advice)
+{
+	struct error e = {};
+
+	error_set(&e, EINVAL, "%s", text);
+	error_advise(&e, "%s", advice);
+	return cmd_usage(self, &e);
+}
+
+/* Exactly one target, and settings that go together; 0 or an exit code. */
+static int args_check(const struct command *self, const struct record_args *a, bool has_command)
+{
+	int targets =
+		a->pids.is_given + a->tids.is_given + a->is_all + (a->cgroup != NULL) + has_command;
+
+	if (!targets)
+		return wrong(self, "no target: whom to record?",
+			     "-p PID, -t TID, -a, --cgroup PATH, or -- COMMAND");
+	if (targets > 1)
+		return wrong(self, "more than one target",
+			     "choose one of -p, -t, -a, --cgroup and -- COMMAND");
+	if (a->freq_hz && a->period)
+		return wrong(self, "-F and -c exclude each other",
+			     "a frequency, or a fixed period");
+	if (a->ring_mib & (a->ring_mib - 1))
+		return wrong(self, "--ring: not a power of two", "1, 2, 4, 8, ... 1024");
+	if (a->is_inherited && (a->is_all || a->cgroup))
+		return wrong(self, "--inherit goes with -p or -t only",
+			     "-a and --cgroup have every child already");
+	return 0;
+}
+
+static int targets_check(const struct record_args *a, struct error *e)
+{
+	for (size_t i = 0; i < a->pids.cnt; i++)
+		if (target_check((pid_t)a->pids.v[i], false, e))
+			return -ESRCH;
+	for (size_t i = 0; i < a->tids.cnt; i++)
+		if (target_check((pid_t)a->tids.v[i], true, e))
+			return -ESRCH;
+	return 0;
+}
+
+static int snapshots(struct recording *r, const struct record_args *a)
+{
+	int err = 0;
+
+	if (a->is_all || a->cgroup)
+		return recording_snapshot_all(r);
+	for (size_t i = 0; i < a->pids.cnt && !err; i++)
+		err = recording_snapshot(r, (pid_t)a->pids.v[i]);
+	for (size_t i = 0; i < a->tids.cnt && !err; i++)
+		err = recording_snapshot(
+			r, (pid_t)a->tids.v[i]); /* /proc shows threads by number, too */
+	return err;
+}
+
+static void progress(struct recording *r)
+{
+	struct recording_state s;
+
+	recording_state(r, &s);
+	fprintf(stderr, "\r%5.0f s  %llu samples  %llu lost  %.1f %% fell back  %llu KiB ",
+		(double)s.elapsed_ns / NSEC_PER_SEC, (unsigned long long)s.samples,
+		(unsigned long long)s.lost,
+		s.samples ? 100.0 * (double)s.fell_back / (double)s.samples : 0,
+		(unsigned long long)s.bytes >> 10);
+}
+
+/* Until a signal, the end of the time, of the command or of the last target; or an error. */
+static int loop(struct recording *r, const struct record_args *a, struct child *child,
+		struct error *e)
+{
+	bool has_progress = !a->is_quiet && isatty(STDERR_FILENO),
+	     is_listed = a->pids.cnt || a->tids.cnt;
+	uint64_t start_ns = clock_mono_ns(), shown_ns = start_ns, now_ns;
+	int err = 0;
+
+	while (!stop_signal && !err) {
+		err = recording_step(r, e);
+		now_ns = clock_mono_ns();
+		if (has_progress && now_ns - shown_ns >= NSEC_PER_SEC) {
+			progress(r);
+			shown_ns = now_ns;
+		}
+		if (a->duration_s > 0 &&
+		    (double)(now_ns - start_ns) >= a->duration_s * NSEC_PER_SEC)
+			break;
+		if (child->pid && child_has_exited(child))
+			break;
+		if (is_listed && !session_has_targets(recording_session(r)))
+			break;
+	}
+	if (has_progress && shown_ns != start_ns)
+		fprintf(stderr, "\n");
+	return err;
+}
+
+static void summarize(const struct command *self, struct recording *r, const char *path)
+{
+	struct recording_state s;
+	struct summary sum;
+
+	recording_state(r, &s);
+	if (summary_init(recording_model(r), &sum))
+		return;
+	cmd_say(self,
+		"%llu samples, %llu lost, of %llu that fired in %.1f s; %llu fell back, %llu of "
+		"them healed",
+		(unsigned long long)s.samples, (unsigned long long)s.lost,
+		(unsigned long long)s.fired, (double)s.elapsed_ns / NSEC_PER_SEC,
+		(unsigned long long)sum.fell_back, (unsigned long long)sum.healed);
+	if (!s.is_in_order)
+		cmd_say(self,
+			"the counters disagree: fired is not recorded + lost; please report this");
+	if (s.bytes)
+		cmd_say(self, "wrote %s (%llu bytes); next: bstack report %s", path,
+			(unsigned long long)s.bytes, path);
+	summary_release(&sum);
+}
+
+/* From the open recording to the finished file. */
+static int record_all(const struct command *self, const struct record_args *a, struct recording *r,
+		      struct child *child, char **argv, struct error *e)
+{
+	int err = recording_start(r, e), end_err;
+
+	if (!err) {
+		err = snapshots(r, a);
+		if (err)
+			error_errno(e, -err, "cannot read the targets' mappings");
+	}
+	if (!err && child->pid)
+		err = child_go(child, argv[0], e);
+	if (err)
+		return cmd_fail(self, e);
+	err = loop(r, a, child, e);
+	if (err) /* say it now; what was collected is still saved, as far as that goes */
+		cmd_fail(self, e);
+	end_err = recording_finish(r, !a->no_symbols, e);
+	if (end_err)
+		cmd_fail(self, e);
+	if (!a->is_quiet)
+		summarize(self, r, a->output);
+	return err || end_err ? EXIT_FAILED : EXIT_DONE;
+}
+
+static void command_line(int argc, char **argv, struct buf *ret)
+{
+	buf_str(ret, "bstack");
+	for (int i = 0; i < argc; i++) {
+		buf_char(ret, ' ');
+		buf_str(ret, argv[i]);
+	}
+}
+
+static int record(const struct command *self, struct record_args *a, const char *line, char **argv)
+{
+	struct session_opts o = {
+		.target = a->tids.is_given ? BSTACK_TARGET_TIDS
+			  : a->is_all      ? BSTACK_TARGET_ALL
+			  : a->cgroup      ? BSTACK_TARGET_CGROUP
+					   : BSTACK_TARGET_PIDS,
+		.ids = a->tids.is_given ? a->tids.v : a->pids.v,
+		.id_cnt = a->tids.is_given ? a->tids.cnt : a->pids.cnt,
+		.cgroup = a->cgroup,
+		.cpus = a->cpus.v,
+		.cpu_cnt = a->cpus.cnt,
+		.is_inherited = a->is_inherited || argv[0],
+		.is_self_wanted = a->is_self_wanted,
+		.has_kernel = a->has_kernel,
+		.ring_sz = (size_t)a->ring_mib << 20,
+	};
+	struct recording *r = NULL;
+	struct child child = {};
+	struct error e = {};
+	bool is_fallback;
+	int code, status;
+
+	if (event_init(a->event, a->freq_hz, a->period, &o.event, &is_fallback, &e) == -EINVAL)
+		return cmd_usage(self, &e);
+	if (e.text[0] || targets_check(a, &e))
+		return cmd_fail(self, &e);
+	if (is_fallback && !a->is_quiet)
+		cmd_say(self, "no hardware cycles on this machine: sampling cpu-clock");
+	signals_catch();
+	if (argv[0] && child_start(argv, &child, &e))
+		return cmd_fail(self, &e);
+	code = recording_open(&o, a->output, line, a->debug_dirs.v, &r, &e) ? cmd_fail(self, &e)
+									    : EXIT_DONE;
+	if (!code && child.pid && session_add_at_exec(recording_session(r), child.pid, &e))
+		code = cmd_fail(self, &e);
+	if (!code)
+		code = record_all(self, a, r, &child, argv, &e);
+	recording_close(r);
+	if (!child.pid)
+		return code;
+	status = child_finish(&child, stop_signal);
+	return code ? code : status;
+}
+
+static int record_run(const struct command *self, int argc, char **argv)
+{
+	struct record_args a = { .output = "bstack.pb.gz" };
+	struct buf line CLEANUP(buf_release) = {};
+	int first, code;
+
+	command_line(argc, argv, &line);
+	if (line.err)
+		return cmd_no_memory(self);
+	if (cmd_parse(self, argc, argv, &a, &first, &code)) {
+		code = args_check(self, &a, first < argc);
+		if (!code)
+			code = record(self, &a, line.data, argv + first);
+	}
+	opt_u64s_release(&a.pids);
+	opt_u64s_release(&a.tids);
+	opt_u64s_release(&a.cpus);
+	return code;
+}
+
+const struct command cmd_record = {
+	.name = "record",
+	.args = "[TARGET] [EVENT] [-o FILE] [-- COMMAND ARGS]",
+	.summary = "Collect user stacks as build-id frames into a profile",
+	.description = "Samples the target by the event, walks its user stacks and stores them as "
+		       "build-id frames: the "
+		       "build-id of the file and the place in it, which mean the same on every "
+		       "host and long after the "
+		       "process is gone. What the kernel gave as raw addresses, because mmap_lock "
+		       "could not be had, is "
+		       "healed from the process's recorded mappings; what cannot be known stays "
+		       "unresolved and says "
+		       "why.\n\n"
+		       "The profile is a pprof file, appended to each second: a recording that is "
+		       "killed loses the last "
+		       "second at most. At the end the addresses are given names, from the files "
+		       "the processes ran, "
+		       "unless --no-symbols is given.\n\n"
+		       "Needs root, or CAP_BPF and CAP_PERFMON and, for other users' processes, "
+		       "what bstack doctor "
+		       "names.",
+	.opts = record_table,
+	.examples = record_examples,
+	.exit_status = "0: complete; with COMMAND its own exit status, 128 + N when a signal N "
+		       "ended it.\n\n"
+		       "1: failed; standard error says why.\n\n"
+		       "2: wrong usage.",
+	.complete = "command",
+	.run = record_run,
+	.max_args = SIZE_MAX,
+};

@@ -1,0 +1,376 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* recording.c - see recording.h. */
+#include "cmd/recording.h"
+#include "cmd/builder.h"
+#include "cmd/names.h"
+#include "cmd/output.h"
+#include "profile/pprof.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#define STEP_MS       100
+#define FINISH_MAX_NS (5 * NSEC_PER_SEC) /* for samples on their way, at the end */
+
+struct recording {
+	struct session *session;
+	struct resolver *resolver;
+	struct builder *builder;
+	struct symbols *syms;
+	struct model model;
+	struct pprof_writer *writer; /* NULL: everything at the end */
+	const char *path;
+	int fd;
+	uint64_t start_ns, flushed_ns, stopped_ns;
+	bool has_kernel;
+};
+
+static int on_sample(void *ctx, const struct bstack_sample *s, size_t sz)
+{
+	struct raw_id ids[BSTACK_FRAMES];
+	const uint64_t *ips = (const uint64_t *)(s + 1);
+	const struct bstack_id_frame *frames = (const void *)(ips + s->kernel_cnt + s->user_cnt);
+	struct recording *r = ctx;
+	struct raw_sample raw = {
+		.time_ns = s->time_ns,
+		.start_ns = s->start_ns,
+		.exec_id = s->exec_id,
+		.weight = s->weight,
+		.pid = s->pid,
+		.tid = s->tid,
+		.cause = (enum cause)s->cause,
+		.is_truncated = s->flags & BSTACK_SAMPLE_TRUNCATED,
+		.owner_tid = s->owner_tid,
+		.kernel_cnt = s->kernel_cnt,
+		.user_cnt = s->user_cnt,
+		.kernel_ips = ips,
+		.user_ips = ips + s->kernel_cnt,
+		.ids = s->id_cnt ? ids : NULL,
+	};
+
+	(void)sz; /* checked by the session */
+	memcpy(raw.comm, s->comm, sizeof(raw.comm));
+	memcpy(raw.owner_comm, s->owner_comm, sizeof(raw.owner_comm));
+	for (size_t i = 0; i < s->id_cnt; i++) {
+		ids[i] = (struct raw_id){ .is_valid = frames[i].status == 1,
+					  .off = frames[i].offset_or_ip };
+		if (!ids[i].is_valid)
+			continue;
+		/* The kernel gives 20 bytes, zero-filled: a shorter build-id shows as trailing zeros. */
+		ids[i].build_id.sz = BUILD_ID_MAX;
+		memcpy(ids[i].build_id.bytes, frames[i].build_id, BUILD_ID_MAX);
+	}
+	return resolver_sample(r->resolver, &raw);
+}
+
+static int on_side(void *ctx, const struct side_event *e)
+{
+	static const enum map_event_kind kinds[] = {
+		[SIDE_MMAP] = MAP_EVENT_MMAP, [SIDE_EXEC] = MAP_EVENT_EXEC,
+		[SIDE_FORK] = MAP_EVENT_FORK, [SIDE_EXIT] = MAP_EVENT_EXIT,
+		[SIDE_LOST] = MAP_EVENT_LOST,
+	};
+	struct recording *r = ctx;
+	struct map_event ev = {
+		.kind = kinds[e->kind],
+		.time_ns = e->time_ns,
+		.since_ns = e->since_ns,
+		.pid = e->pid,
+		.ppid = e->ppid,
+		.start = e->start,
+		.end = e->end,
+		.off = e->off,
+		.build_id = e->build_id,
+		.path = e->path,
+	};
+
+	if (e->kind == SIDE_MMAP) {
+		if (!e->is_exec)
+			return 0;
+		ev.vma_kind = vma_kind_of(e->path, true);
+	}
+	return resolver_event(r->resolver, &ev);
+}
+
+static const struct session_ops session_ops = { .on_sample = on_sample, .on_side = on_side };
+
+/* Files of sampled modules stay open until their symbols are read. */
+static void raise_file_limit(void)
+{
+	struct rlimit lim;
+
+	if (!getrlimit(RLIMIT_NOFILE, &lim) && lim.rlim_cur < lim.rlim_max) {
+		lim.rlim_cur = lim.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &lim);
+	}
+}
+
+/* The file is opened before anything is collected: a wrong path must not cost a recording. */
+static int file_open(struct recording *r, const char *path, struct error *e)
+{
+	struct stat st;
+	int err;
+
+	r->path = path;
+	if (!strcmp(path, "-")) {
+		r->fd = STDOUT_FILENO;
+	} else {
+		r->fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+		if (r->fd < 0)
+			return error_errno(e, errno, "cannot write %s", path);
+	}
+	if (fstat(r->fd, &st))
+		return error_errno(e, errno, "cannot write %s", path);
+	if (!S_ISREG(st.st_mode) || r->fd == STDOUT_FILENO)
+		return 0;
+	err = pprof_writer_new(&r->model, r->fd, &r->writer);
+	return err ? error_errno(e, -err, "cannot write %s", path) : 0;
+}
+
+static int ledger_init(struct recording *r, const struct session_opts *o, const char *command)
+{
+	struct model *m = &r->model;
+	struct utsname un;
+	char host[256];
+	int err;
+
+	uname(&un);
+	snprintf(host, sizeof(host), "%.32s %.96s %.64s", un.sysname, un.release, un.machine);
+	m->has_ledger = true;
+	m->ledger.start_ns = clock_real_ns();
+	m->ledger.freq_hz = o->event.freq_hz;
+	m->ledger.period = o->event.freq_hz ? 0 : o->event.period;
+	err = strtab_add(&m->strings, o->event.name, &m->event);
+	if (!err)
+		err = strtab_add(&m->strings, o->event.unit, &m->event_unit);
+	if (!err)
+		err = strtab_add(&m->strings, command, &m->command);
+	return err ? err : strtab_add(&m->strings, host, &m->host);
+}
+
+int recording_open(const struct session_opts *o, const char *path, const char *command,
+		   const char *const *debug_dirs, struct recording **ret, struct error *e)
+{
+	struct symbols_opts so = { .debug_dirs = debug_dirs };
+	struct recording *r = calloc(1, sizeof(*r));
+	int err;
+
+	if (!r)
+		return error_errno(e, ENOMEM, "cannot record");
+	r->fd = -1;
+	r->has_kernel = o->has_kernel;
+	raise_file_limit();
+	err = model_init(&r->model);
+	if (!err)
+		err = ledger_init(r, o, command);
+	if (!err)
+		err = symbols_new(&so, &r->syms);
+	if (!err)
+		err = builder_new(&r->model, r->syms, &r->builder);
+	if (!err)
+		err = resolver_new(&builder_ops, r->builder, &r->resolver);
+	if (err) {
+		error_errno(e, -err, "cannot record");
+	} else {
+		builder_set_resolver(r->builder, r->resolver);
+		if (getenv("BSTACK_NO_PROCMAP_QUERY")) /* as before Linux 6.11: for tests */
+			resolver_force_text(r->resolver);
+		err = session_open(o, &session_ops, r, &r->session, e);
+	}
+	if (!err)
+		err = file_open(r, path, e);
+	if (err) {
+		recording_close(r);
+		return err;
+	}
+	*ret = r;
+	return 0;
+}
+
+void recording_close(struct recording *r)
+{
+	if (!r)
+		return;
+	session_close(r->session);
+	resolver_free(r->resolver);
+	builder_free(r->builder);
+	pprof_writer_free(r->writer);
+	symbols_free(r->syms);
+	model_release(&r->model);
+	if (r->fd > STDOUT_FILENO)
+		close(r->fd);
+	free(r);
+}
+
+struct session *recording_session(struct recording *r)
+{
+	return r->session;
+}
+
+const struct model *recording_model(const struct recording *r)
+{
+	return &r->model;
+}
+
+int recording_start(struct recording *r, struct error *e)
+{
+	r->start_ns = r->flushed_ns = clock_mono_ns();
+	return session_start(r->session, e);
+}
+
+int recording_snapshot(struct recording *r, pid_t pid)
+{
+	return resolver_snapshot(r->resolver, pid);
+}
+
+int recording_snapshot_all(struct recording *r)
+{
+	DIR *dir = opendir("/proc");
+	struct dirent *d;
+	uint64_t pid;
+	int err = 0;
+
+	if (!dir)
+		return -errno;
+	while (!err && (d = readdir(dir)))
+		if (!parse_u64(d->d_name, 1, INT32_MAX, &pid))
+			err = resolver_snapshot(r->resolver, (pid_t)pid);
+	closedir(dir);
+	return err;
+}
+
+static int ledger_update(struct recording *r)
+{
+	struct ledger *l = &r->model.ledger;
+	struct session_counters c;
+	int err = session_counters(r->session, &c);
+
+	if (err)
+		return err;
+	l->lost_ring = c.bpf.lost_ring;
+	l->lost_nested = c.nested;
+	l->fired = c.bpf.fired + c.nested;
+	l->sideband_lost = c.side_lost;
+	l->duration_ns = (r->stopped_ns ? r->stopped_ns : clock_mono_ns()) - r->start_ns;
+	return 0;
+}
+
+/* Samples that the resolver dropped are the ledger's, too; those the builder dropped already are. */
+static uint64_t lost_memory_total(const struct recording *r)
+{
+	return r->model.ledger.lost_memory + resolver_counters(r->resolver)->lost_memory;
+}
+
+static int flush(struct recording *r, struct error *e)
+{
+	int err = ledger_update(r);
+
+	if (err)
+		return error_errno(e, -err, "cannot read the counters");
+	r->flushed_ns = clock_mono_ns();
+	return r->writer ? pprof_writer_flush(r->writer, e) : 0;
+}
+
+int recording_step(struct recording *r, struct error *e)
+{
+	uint64_t until_ns;
+	int err = session_poll(r->session, STEP_MS, &until_ns, e);
+
+	if (err)
+		return err;
+	err = resolver_advance(r->resolver, until_ns);
+	if (err)
+		return error_errno(e, -err, "cannot resolve the samples");
+	if (clock_mono_ns() - r->flushed_ns >= NSEC_PER_SEC)
+		err = flush(r, e);
+	return err;
+}
+
+/* Everything that fired has been handed in; now wait until the side band has passed it. */
+static int drain(struct recording *r, struct error *e)
+{
+	uint64_t until_ns;
+	int err;
+
+	do {
+		err = session_poll(r->session, STEP_MS / 4, &until_ns, e);
+		if (err)
+			return err;
+		err = resolver_advance(r->resolver, until_ns);
+		if (err)
+			return error_errno(e, -err, "cannot resolve the samples");
+	} while (!resolver_is_idle(r->resolver) && clock_mono_ns() < r->stopped_ns + FINISH_MAX_NS);
+	err = resolver_finish(r->resolver);
+	return err ? error_errno(e, -err, "cannot resolve the samples") : 0;
+}
+
+static int name_all(struct recording *r, struct error *e)
+{
+	struct names_stats stats = {};
+	int err = names_fill(&r->model, r->syms, false, &stats, e);
+
+	names_stats_release(&stats);
+	return err;
+}
+
+/* Write the whole of it once more, with names, over the file that was appended to. */
+static int rewrite(struct recording *r, struct error *e)
+{
+	struct output out;
+	int err = output_open(r->path, &out, e);
+
+	if (err)
+		return err;
+	err = pprof_write(&r->model, fileno(out.file), e);
+	return output_finish(&out, err, err ? NULL : e) ? (err ? err : -EIO) : 0;
+}
+
+int recording_finish(struct recording *r, bool with_names, struct error *e)
+{
+	int err;
+
+	session_stop(r->session);
+	r->stopped_ns = clock_mono_ns();
+	err = drain(r, e);
+	if (err)
+		return err;
+	r->model.ledger.lost_memory = lost_memory_total(r);
+	r->model.ledger.is_complete = 1;
+	err = flush(r, e);
+	if (err)
+		return err;
+	if (with_names)
+		err = name_all(r, e);
+	if (err)
+		return err;
+	if (!r->writer)
+		return pprof_write(&r->model, r->fd, e);
+	return with_names ? rewrite(r, e) : 0;
+}
+
+void recording_state(struct recording *r, struct recording_state *ret)
+{
+	const struct ledger *l = &r->model.ledger;
+	struct recording_state s = { .samples = l->recorded, .fired = l->fired };
+	struct stat st;
+
+	ledger_update(r);
+	s.fired = l->fired;
+	s.lost = l->lost_ring + l->lost_nested + l->lost_memory;
+	s.is_in_order = l->fired == l->recorded + s.lost;
+	s.elapsed_ns = l->duration_ns;
+	for (size_t i = 0; i < r->model.sample_cnt; i++) {
+		const struct sample *sm = &r->model.samples[i];
+
+		if (sm->cause != CAUSE_NONE)
+			s.fell_back += sm->count;
+	}
+	if (r->writer && !stat(r->path, &st))
+		s.bytes = (uint64_t)st.st_size;
+	*ret = s;
+}

@@ -1,0 +1,470 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* session.c - loads, attaches, reads, counts. See session.h. */
+#include "collect/session.h"
+#include "collect/features.h"
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <linux/perf_event.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "profile.skel.h"
+
+/*
+ * A record is stamped before it is visible; a CPU (or a virtual one that is not scheduled) may take a moment
+ * in between. What is older than this has arrived.
+ */
+#define ARRIVAL_NS (100 * 1000000ULL)
+#define TIDS_MAX   65536
+
+struct cpu_event {
+	uint32_t cpu;
+	int fd;
+	bool is_online;
+};
+
+struct session {
+	const struct session_ops *ops;
+	void *ctx;
+	struct profile_bpf *skel;
+	struct ring_buffer *ring;
+	struct sideband *side;
+	int epoll_fd;
+	struct event event;
+	struct cpu_event *cpus;
+	size_t cpu_cnt, cpu_cap;
+	struct bpf_link *links[3];
+	bool is_started;
+	bool has_hotplug; /* the set of CPUs must be followed */
+	char online[256]; /* as last read */
+};
+
+static int libbpf_quiet(enum libbpf_print_level level, const char *fmt, va_list ap)
+{
+	if (level != LIBBPF_WARN || !getenv("BSTACK_DEBUG"))
+		return 0;
+	return vfprintf(stderr, fmt, ap);
+}
+
+/* Our pid namespace's inode number; 0 for the initial one, whose number is fixed (PROC_PID_INIT_INO). */
+static int pid_namespace(uint32_t *ret_inum)
+{
+	struct stat st;
+
+	if (stat("/proc/self/ns/pid", &st))
+		return -errno;
+	*ret_inum = st.st_ino == 0xeffffffcU ? 0 : (uint32_t)st.st_ino;
+	return 0;
+}
+
+static int settings_fill(struct session *s, const struct session_opts *o, struct error *e)
+{
+	struct bstack_settings *set = (struct bstack_settings *)&s->skel->rodata->settings;
+	size_t ring_sz = o->ring_sz ? o->ring_sz : SESSION_RING_DEFAULT;
+	int err;
+
+	set->target = o->target;
+	set->self_tgid = o->is_self_wanted ? 0 : (uint32_t)getpid();
+	set->is_inherited = o->is_inherited;
+	set->has_kernel = o->has_kernel;
+	set->has_cpu_filter = o->cpu_cnt > 0;
+	set->is_rt = feature_is_rt();
+	set->wakeup_sz = (uint32_t)(ring_sz / 8);
+	err = pid_namespace(&set->pidns_inum);
+	if (err)
+		return error_errno(e, -err, "cannot find out our pid namespace");
+	err = bpf_map__set_max_entries(s->skel->maps.samples, (uint32_t)ring_sz);
+	return err ? error_errno(e, -err, "cannot set the size of the ring buffer") : 0;
+}
+
+static int load(struct session *s, const struct session_opts *o, struct error *e)
+{
+	int err;
+
+	libbpf_set_print(libbpf_quiet);
+	s->skel = profile_bpf__open();
+	if (!s->skel)
+		return error_errno(e, errno, "cannot open the BPF programs");
+	err = settings_fill(s, o, e);
+	if (err)
+		return err;
+	bpf_program__set_autoload(s->skel->progs.on_tracepoint, o->event.is_tracepoint);
+	bpf_program__set_autoload(s->skel->progs.on_perf_event, !o->event.is_tracepoint);
+	err = profile_bpf__load(s->skel);
+	if (!err)
+		return 0;
+	if (features_can_record(e))
+		return err;
+	error_errno(e, -err, "cannot load the BPF programs");
+	error_advise(e,
+		     "BSTACK_DEBUG=1 shows the kernel's log; bstack doctor shows what it allows");
+	return err;
+}
+
+static int targets_fill(struct session *s, const struct session_opts *o, struct error *e)
+{
+	int map = bpf_map__fd(s->skel->maps.targets);
+	uint32_t on = BSTACK_TARGET_ON, zero = 0;
+
+	for (size_t i = 0; i < o->id_cnt; i++) {
+		uint32_t id = (uint32_t)o->ids[i];
+
+		if (bpf_map_update_elem(map, &id, &on, BPF_ANY))
+			return error_errno(e, errno, "cannot make %u a target", id);
+	}
+	map = bpf_map__fd(s->skel->maps.cpus);
+	for (size_t i = 0; i < o->cpu_cnt; i++) {
+		uint32_t cpu = (uint32_t)o->cpus[i];
+
+		if (bpf_map_update_elem(map, &cpu, &on, BPF_ANY))
+			return error_errno(e, errno, "cannot choose CPU %u", cpu);
+	}
+	if (o->target == BSTACK_TARGET_CGROUP) {
+		int fd CLEANUP(cleanup_close) = open(o->cgroup, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+		if (fd < 0)
+			return error_errno(e, errno, "cannot open cgroup %s", o->cgroup);
+		if (bpf_map_update_elem(bpf_map__fd(s->skel->maps.cgroup), &zero, &fd, BPF_ANY)) {
+			int err = errno;
+
+			error_errno(e, err, "cannot follow cgroup %s", o->cgroup);
+			error_advise(e, "it must be a directory of a cgroup v2 file system");
+			return -err;
+		}
+	}
+	return 0;
+}
+
+static int sample_check(void *ctx, void *data, size_t sz)
+{
+	const struct bstack_sample *r = data;
+	struct session *s = ctx;
+
+	if (sz < sizeof(*r) || r->kernel_cnt > BSTACK_FRAMES || r->user_cnt > BSTACK_FRAMES ||
+	    (r->id_cnt && r->id_cnt != r->user_cnt) ||
+	    sz < sizeof(*r) + 8UL * (r->kernel_cnt + r->user_cnt) +
+			    r->id_cnt * sizeof(struct bstack_id_frame))
+		return -EINVAL; /* our own programs wrote it: cannot be */
+	return s->ops->on_sample(s->ctx, r, sz);
+}
+
+static int rings_open(struct session *s, struct error *e)
+{
+	struct epoll_event ev = { .events = EPOLLIN };
+	int err;
+
+	s->ring = ring_buffer__new(bpf_map__fd(s->skel->maps.samples), sample_check, s, NULL);
+	if (!s->ring)
+		return error_errno(e, errno, "cannot read the ring buffer");
+	err = sideband_open(&s->side, e);
+	if (err)
+		return err;
+	s->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	if (s->epoll_fd < 0 ||
+	    epoll_ctl(s->epoll_fd, EPOLL_CTL_ADD, ring_buffer__epoll_fd(s->ring), &ev) ||
+	    epoll_ctl(s->epoll_fd, EPOLL_CTL_ADD, sideband_poll_fd(s->side), &ev))
+		return error_errno(e, errno, "cannot wait for samples");
+	return 0;
+}
+
+static int event_open(const struct event *ev, uint32_t cpu)
+{
+	struct perf_event_attr attr = {
+		.size = sizeof(attr),
+		.type = ev->type,
+		.config = ev->config,
+		.disabled = 1,
+		.exclude_idle = 1,
+		.freq = ev->freq_hz > 0,
+	};
+
+	if (ev->freq_hz)
+		attr.sample_freq = ev->freq_hz;
+	else
+		attr.sample_period = ev->period;
+	return (int)syscall(SYS_perf_event_open, &attr, -1, cpu, -1, PERF_FLAG_FD_CLOEXEC);
+}
+
+static int event_fail(const struct event *ev, uint32_t cpu, int code, struct error *e)
+{
+	error_errno(e, code, "cannot count %s on CPU %u", ev->name, cpu);
+	if (code == EINVAL && ev->freq_hz)
+		error_advise(e, "kernel.perf_event_max_sample_rate bounds -F");
+	else if (code == ENOENT || code == EOPNOTSUPP)
+		error_advise(e, "this machine has no such counter; try -e cpu-clock");
+	else if (code == EACCES || code == EPERM)
+		error_advise(e, "run as root or with CAP_PERFMON; bstack doctor tells more");
+	return -code;
+}
+
+/* Open, give the program, switch on when the session is on. -ENODEV: the CPU is offline. */
+static int cpu_event_add(struct session *s, uint32_t cpu, struct error *e)
+{
+	int prog = bpf_program__fd(s->event.is_tracepoint ? s->skel->progs.on_tracepoint
+							  : s->skel->progs.on_perf_event);
+	int fd = event_open(&s->event, cpu), err;
+
+	if (fd < 0)
+		return errno == ENODEV ? -ENODEV : event_fail(&s->event, cpu, errno, e);
+	err = array_reserve(&s->cpus, &s->cpu_cap, s->cpu_cnt + 1, sizeof(*s->cpus),
+			    BSTACK_CPUS_MAX);
+	if (err)
+		error_errno(e, -err, "cannot sample CPU %u", cpu);
+	else if (ioctl(fd, PERF_EVENT_IOC_SET_BPF, prog) ||
+		 (s->is_started && ioctl(fd, PERF_EVENT_IOC_ENABLE, 0)))
+		err = error_errno(e, errno, "cannot attach to %s on CPU %u", s->event.name, cpu);
+	if (err) {
+		close(fd);
+		return err;
+	}
+	s->cpus[s->cpu_cnt++] = (struct cpu_event){ .cpu = cpu, .fd = fd, .is_online = true };
+	return 0;
+}
+
+static bool cpu_event_has(struct session *s, uint32_t cpu)
+{
+	for (size_t i = 0; i < s->cpu_cnt; i++)
+		if (s->cpus[i].cpu == cpu)
+			return s->cpus[i].is_online = true;
+	return false;
+}
+
+static void cpu_events_prune(struct session *s)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < s->cpu_cnt; i++) {
+		if (s->cpus[i].is_online)
+			s->cpus[kept++] = s->cpus[i];
+		else
+			close(s->cpus[i].fd);
+	}
+	s->cpu_cnt = kept;
+}
+
+/* One event on every online CPU; a tracepoint's program runs on all CPUs from one event. */
+static int cpus_sync(struct session *s, struct error *e)
+{
+	uint32_t *cpus CLEANUP(cleanup_free) = NULL;
+	size_t cnt;
+	int err = cpus_online(&cpus, &cnt);
+
+	if (err)
+		return error_errno(e, -err, "cannot read which CPUs are online");
+	for (size_t i = 0; i < s->cpu_cnt; i++)
+		s->cpus[i].is_online = false;
+	for (size_t i = 0; i < (s->event.is_tracepoint ? 1 : cnt) && !err; i++) {
+		if (cpu_event_has(s, cpus[i]))
+			continue;
+		err = cpu_event_add(s, cpus[i], e);
+		if (err == -ENODEV)
+			err = 0;
+	}
+	cpu_events_prune(s);
+	return err;
+}
+
+/* Has the list of online CPUs changed since the last look? */
+static bool is_online_changed(struct session *s)
+{
+	int fd CLEANUP(cleanup_close) =
+		open("/sys/devices/system/cpu/online", O_RDONLY | O_CLOEXEC);
+	char text[sizeof(s->online)] = "";
+	bool is_changed;
+
+	if (fd < 0 || read(fd, text, sizeof(text) - 1) < 0)
+		return false;
+	is_changed = s->online[0] && strcmp(text, s->online);
+	memcpy(s->online, text, sizeof(text));
+	return is_changed;
+}
+
+static int tracing_attach(struct session *s, const struct session_opts *o, struct error *e)
+{
+	struct bpf_program *progs[] = { s->skel->progs.on_fork, s->skel->progs.on_exec,
+					s->skel->progs.on_exit };
+
+	if (o->target != BSTACK_TARGET_PIDS && o->target != BSTACK_TARGET_TIDS)
+		return 0;
+	for (size_t i = 0; i < ARRAY_SIZE(progs); i++) {
+		s->links[i] = bpf_program__attach(progs[i]);
+		if (!s->links[i])
+			return error_errno(e, errno, "cannot attach %s",
+					   bpf_program__name(progs[i]));
+	}
+	return 0;
+}
+
+int session_open(const struct session_opts *o, const struct session_ops *ops, void *ctx,
+		 struct session **ret, struct error *e)
+{
+	struct session *s = calloc(1, sizeof(*s));
+	int err;
+
+	if (!s)
+		return error_errno(e, ENOMEM, "cannot start a session");
+	s->ops = ops;
+	s->ctx = ctx;
+	s->event = o->event;
+	s->epoll_fd = -1;
+	err = load(s, o, e);
+	if (!err)
+		err = targets_fill(s, o, e);
+	if (!err)
+		err = rings_open(s, e);
+	if (!err)
+		err = tracing_attach(s, o, e);
+	if (!err)
+		err = cpus_sync(s, e);
+	if (err) {
+		session_close(s);
+		return err;
+	}
+	is_online_changed(s);
+	*ret = s;
+	return 0;
+}
+
+void session_close(struct session *s)
+{
+	if (!s)
+		return;
+	for (size_t i = 0; i < s->cpu_cnt; i++)
+		close(s->cpus[i].fd);
+	free(s->cpus);
+	for (size_t i = 0; i < ARRAY_SIZE(s->links); i++)
+		bpf_link__destroy(s->links[i]);
+	if (s->epoll_fd >= 0)
+		close(s->epoll_fd);
+	sideband_close(s->side);
+	ring_buffer__free(s->ring);
+	profile_bpf__destroy(s->skel);
+	free(s);
+}
+
+int session_add_at_exec(struct session *s, pid_t pid, struct error *e)
+{
+	uint32_t id = (uint32_t)pid, state = BSTACK_TARGET_AT_EXEC;
+
+	if (bpf_map_update_elem(bpf_map__fd(s->skel->maps.targets), &id, &state, BPF_ANY))
+		return error_errno(e, errno, "cannot make %d a target", pid);
+	return 0;
+}
+
+int session_start(struct session *s, struct error *e)
+{
+	for (size_t i = 0; i < s->cpu_cnt; i++)
+		if (ioctl(s->cpus[i].fd, PERF_EVENT_IOC_ENABLE, 0))
+			return error_errno(e, errno, "cannot start %s on CPU %u", s->event.name,
+					   s->cpus[i].cpu);
+	s->is_started = true;
+	return 0;
+}
+
+void session_stop(struct session *s)
+{
+	for (size_t i = 0; i < s->cpu_cnt; i++)
+		close(s->cpus[i].fd); /* with it goes the program: nothing fires after this */
+	s->cpu_cnt = 0;
+	s->is_started = false;
+}
+
+static int side_forward(void *ctx, const struct side_event *e)
+{
+	struct session *s = ctx;
+
+	return s->ops->on_side(s->ctx, e);
+}
+
+int session_poll(struct session *s, int timeout_ms, uint64_t *ret_until_ns, struct error *e)
+{
+	struct epoll_event ev;
+	uint64_t now_ns;
+	int err;
+
+	if (epoll_wait(s->epoll_fd, &ev, 1, timeout_ms) < 0 && errno != EINTR)
+		return error_errno(e, errno, "cannot wait for samples");
+	if (is_online_changed(s)) {
+		err = sideband_add_cpus(s->side, e);
+		if (!err && s->is_started)
+			err = cpus_sync(s, e);
+		if (err)
+			return err;
+	}
+	now_ns = clock_mono_ns();
+	err = ring_buffer__consume(s->ring);
+	if (err < 0)
+		return error_errno(e, -err, "cannot read the ring buffer");
+	err = sideband_read(s->side, side_forward, s);
+	if (err)
+		return error_errno(e, -err, "cannot read the side band");
+	*ret_until_ns = now_ns - ARRIVAL_NS;
+	return 0;
+}
+
+bool session_has_targets(struct session *s)
+{
+	uint32_t key;
+
+	return !bpf_map_get_next_key(bpf_map__fd(s->skel->maps.targets), NULL, &key);
+}
+
+static int prog_info(struct session *s, struct bpf_prog_info *ret)
+{
+	uint32_t len = sizeof(*ret);
+
+	memset(ret, 0, sizeof(*ret));
+	return bpf_obj_get_info_by_fd(bpf_program__fd(s->event.is_tracepoint
+							      ? s->skel->progs.on_tracepoint
+							      : s->skel->progs.on_perf_event),
+				      ret, &len);
+}
+
+int session_counters(struct session *s, struct session_counters *ret)
+{
+	int cnt = libbpf_num_possible_cpus(), err;
+	struct bstack_counters *per_cpu CLEANUP(cleanup_free) = NULL;
+	struct session_counters c = {};
+	struct bpf_prog_info info;
+	uint32_t zero = 0;
+
+	if (cnt < 0)
+		return cnt;
+	per_cpu = calloc((size_t)cnt, sizeof(*per_cpu));
+	if (!per_cpu)
+		return -ENOMEM;
+	if (bpf_map_lookup_elem(bpf_map__fd(s->skel->maps.counters), &zero, per_cpu))
+		return -errno;
+	for (int i = 0; i < cnt; i++) {
+		c.bpf.fired += per_cpu[i].fired;
+		c.bpf.submitted += per_cpu[i].submitted;
+		c.bpf.lost_ring += per_cpu[i].lost_ring;
+		c.bpf.target_lost += per_cpu[i].target_lost;
+	}
+	err = prog_info(s, &info);
+	if (err)
+		return err;
+	c.nested = info.recursion_misses;
+	c.side_lost = sideband_lost(s->side);
+	*ret = c;
+	return 0;
+}
+
+int session_cost(struct session *s, uint64_t *ret_runs, uint64_t *ret_ns)
+{
+	struct bpf_prog_info info;
+	int err = prog_info(s, &info);
+
+	if (err)
+		return err;
+	*ret_runs = info.run_cnt;
+	*ret_ns = info.run_time_ns;
+	return 0;
+}

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * session.h - one recording: BPF programs loaded and attached, the ring of samples and the kernel's side
+ * band of mapping events read. The only user of libbpf, with features.h.
+ *
+ * One system-wide event a CPU, whatever the target: who is sampled is decided in BPF, so new threads
+ * and children need nothing from user space. CPUs that come online join at the next poll.
+ */
+#ifndef BSTACK_COLLECT_SESSION_H
+#define BSTACK_COLLECT_SESSION_H
+
+#include "base/base.h"
+#include "bpf/abi.h"
+#include "collect/event.h"
+#include "collect/sideband.h"
+
+struct session_opts {
+	enum bstack_target target;
+	const uint64_t *ids; /* pids or tids */
+	size_t id_cnt;
+	const char *cgroup;   /* path of a cgroup v2 directory, with BSTACK_TARGET_CGROUP */
+	const uint64_t *cpus; /* only these; cpu_cnt 0: all */
+	size_t cpu_cnt;
+	bool is_inherited;   /* children of targets too */
+	bool is_self_wanted; /* sample bstack, too */
+	bool has_kernel;     /* kernel stacks, too */
+	struct event event;
+	size_t ring_sz; /* bytes, a power of two; 0: SESSION_RING_DEFAULT */
+};
+#define SESSION_RING_DEFAULT ((size_t)8 << 20)
+
+struct session_ops {
+	/* size bytes at s, checked: its counts fit. -errno stops the poll and is returned by it. */
+	int (*on_sample)(void *ctx, const struct bstack_sample *s, size_t sz);
+	int (*on_side)(void *ctx, const struct side_event *e);
+};
+
+struct session;
+/* Load and attach, everything still switched off. An error's story says which step failed on what. */
+int session_open(const struct session_opts *o, const struct session_ops *ops, void *ctx,
+		 struct session **ret, struct error *e);
+void session_close(struct session *s);
+/* Our own child, stopped before its exec: sampled from its exec on. */
+int session_add_at_exec(struct session *s, pid_t pid, struct error *e);
+int session_start(struct session *s, struct error *e);
+/* No more samples; the side band goes on. */
+void session_stop(struct session *s);
+/*
+ * Wait at most timeout_ms for samples, hand all of them in, then all side events that are older.
+ * *ret_until_ns: every side event up to this moment has been handed in. -EINTR is not an error.
+ */
+int session_poll(struct session *s, int timeout_ms, uint64_t *ret_until_ns, struct error *e);
+/* Are any targets left? False when all processes (threads) of the target set have exited. */
+bool session_has_targets(struct session *s);
+
+struct session_counters {
+	struct bstack_counters bpf; /* sums over all CPUs */
+	uint64_t nested;            /* the kernel did not run the program: nested in another */
+	uint64_t side_lost;         /* side events dropped by the kernel */
+};
+int session_counters(struct session *s, struct session_counters *ret);
+/* What BPF costs, where kernel.bpf_stats_enabled: runs and nanoseconds of the sampling program. */
+int session_cost(struct session *s, uint64_t *ret_runs, uint64_t *ret_ns);
+
+#endif

@@ -1,0 +1,348 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * resolver.c - replays samples and mapping events in the order of time, and keeps the samples that wait
+ * for an answer of /proc until the stream has passed it.
+ */
+#include "resolve/resolver_impl.h"
+
+#include <string.h>
+
+#define ITEMS_MAX ((size_t)1 << 26)
+
+int resolver_new(const struct resolver_ops *ops, void *ctx, struct resolver **ret)
+{
+	struct resolver *r = calloc(1, sizeof(*r));
+
+	if (!r)
+		return -ENOMEM;
+	r->ops = ops;
+	r->ctx = ctx;
+	r->wait_tail = &r->wait_head;
+	*ret = r;
+	return 0;
+}
+
+static void event_free(struct map_event *e)
+{
+	if (e)
+		free((char *)e->path);
+	free(e);
+}
+
+static void pending_free(struct resolver *r, struct pending *s)
+{
+	for (size_t i = 0; i < s->raw.user_cnt; i++)
+		if (s->waits[i])
+			answer_put(s->waits[i]);
+	r->pending_sz -= s->sz;
+	free(s);
+}
+
+void resolver_free(struct resolver *r)
+{
+	if (!r)
+		return;
+	for (size_t i = 0; i < r->item_cnt; i++) {
+		event_free(r->items[i].event);
+		if (r->items[i].sample)
+			pending_free(r, r->items[i].sample);
+	}
+	while (r->wait_head) {
+		struct pending *s = r->wait_head;
+
+		r->wait_head = s->next;
+		pending_free(r, s);
+	}
+	for (size_t i = 0; i < r->process_cnt; i++)
+		if (r->processes[i].is_used)
+			process_release(&r->processes[i]);
+	for (size_t i = 0; i < r->module_cnt; i++)
+		free(r->modules[i].path);
+	free(r->modules);
+	free(r->processes);
+	free(r->free_slots);
+	free(r->items);
+	hmap_release(&r->module_map);
+	hmap_release(&r->process_map);
+	free(r);
+}
+
+static int item_add(struct resolver *r, struct item item)
+{
+	int err = array_reserve(&r->items, &r->item_cap, r->item_cnt + 1, sizeof(item), ITEMS_MAX);
+
+	if (err)
+		return err;
+	item.seq = r->seq++;
+	r->items[r->item_cnt++] = item;
+	return 0;
+}
+
+/* One allocation: the struct and its five arrays, the widest members first. */
+static struct pending *pending_new(const struct raw_sample *s)
+{
+	size_t ip_sz = (s->kernel_cnt + s->user_cnt) * sizeof(uint64_t);
+	size_t wait_sz = s->user_cnt * sizeof(struct answer *);
+	size_t frame_sz = s->user_cnt * sizeof(struct resolved_frame);
+	size_t id_sz = s->ids ? s->user_cnt * sizeof(struct raw_id) : 0;
+	size_t sz = sizeof(struct pending) + ip_sz + wait_sz + frame_sz + id_sz;
+	struct pending *p = calloc(1, sz);
+	uint64_t *ips = (uint64_t *)(p + 1);
+
+	if (!p)
+		return NULL;
+	p->raw = *s;
+	p->sz = sz;
+	if (s->kernel_cnt)
+		memcpy(ips, s->kernel_ips, s->kernel_cnt * sizeof(*ips));
+	if (s->user_cnt)
+		memcpy(ips + s->kernel_cnt, s->user_ips, s->user_cnt * sizeof(*ips));
+	p->raw.kernel_ips = ips;
+	p->raw.user_ips = ips + s->kernel_cnt;
+	p->waits = (struct answer **)(ips + s->kernel_cnt + s->user_cnt);
+	p->frames = (struct resolved_frame *)(p->waits + s->user_cnt);
+	if (id_sz) {
+		p->ids = (struct raw_id *)(p->frames + s->user_cnt);
+		memcpy(p->ids, s->ids, id_sz);
+	}
+	p->raw.ids = p->ids;
+	return p;
+}
+
+int resolver_sample(struct resolver *r, const struct raw_sample *s)
+{
+	struct pending *p = r->pending_sz < RESOLVER_PENDING_MAX ? pending_new(s) : NULL;
+
+	if (!p) {
+		r->counters.lost_memory++;
+		return 0;
+	}
+	r->pending_sz += p->sz;
+	if (item_add(r, (struct item){ .time_ns = s->time_ns, .sample = p })) {
+		pending_free(r, p);
+		r->counters.lost_memory++;
+	}
+	return 0;
+}
+
+int resolver_event(struct resolver *r, const struct map_event *e)
+{
+	struct map_event *copy = malloc(sizeof(*copy));
+	int err;
+
+	if (!copy)
+		return -ENOMEM;
+	*copy = *e;
+	copy->path = strdup(e->path ? e->path : "");
+	err = copy->path ? 0 : -ENOMEM;
+	if (!err)
+		err = item_add(r, (struct item){ .time_ns = e->time_ns, .event = copy });
+	if (err)
+		event_free(copy);
+	return err;
+}
+
+/* A process under this number that is not the one we know: a change the stream did not show. */
+static void identity_check(struct process *p, const struct raw_sample *s)
+{
+	if (p->start_ns && (p->start_ns != s->start_ns || p->exec_id != s->exec_id)) {
+		uint32_t pid = p->pid;
+
+		process_release(p);
+		*p = (struct process){ .pid = pid, .is_used = true };
+	}
+	p->start_ns = s->start_ns;
+	p->exec_id = s->exec_id;
+}
+
+/* The kernel walked the stack twice: an address it could not resolve must be the raw walk's. */
+static bool is_consistent(const struct pending *s)
+{
+	for (size_t i = 0; i < s->raw.user_cnt && s->ids; i++)
+		if (!s->ids[i].is_valid && s->ids[i].off != s->raw.user_ips[i])
+			return false;
+	return true;
+}
+
+/*
+ * "slot-busy" is what is left when nothing was seen at the lock. A stack of JIT code or of the
+ * vdso alone looks the same: none of its frames could have had a build-id, so it did not fall back.
+ */
+static bool could_have_id(const struct resolver *r, const struct resolved_frame *f)
+{
+	if (f->kind == VMA_FILE)
+		return f->module == UINT32_MAX || r->modules[f->module].build_id.sz;
+	return f->kind == VMA_SHARED_ANON || f->reason == REASON_GONE ||
+	       f->reason == REASON_CONFLICT || f->reason == REASON_DENIED;
+}
+
+static enum cause cause_settle(const struct resolver *r, const struct pending *s)
+{
+	if (s->raw.cause != CAUSE_SLOT_BUSY)
+		return s->raw.cause;
+	for (size_t i = 0; i < s->raw.user_cnt; i++)
+		if (could_have_id(r, &s->frames[i]))
+			return CAUSE_SLOT_BUSY;
+	return CAUSE_NONE;
+}
+
+static int deliver(struct resolver *r, struct pending *s)
+{
+	struct resolved_sample out = {
+		.raw = &s->raw,
+		.cause = cause_settle(r, s),
+		.frames = s->frames,
+		.is_inconsistent = s->is_inconsistent,
+	};
+	int err = r->ops->on_sample(r->ctx, &out);
+
+	pending_free(r, s);
+	return err;
+}
+
+static const struct raw_id *id_of(const struct pending *s, size_t i)
+{
+	return s->ids ? &s->ids[i] : NULL;
+}
+
+/* Decide what can be decided now; what needs /proc waits. */
+static int sample_replay(struct resolver *r, struct pending *s)
+{
+	struct process *p;
+	int err = process_get(r, s->raw.pid, &p);
+
+	if (err) {
+		r->counters.lost_memory++;
+		pending_free(r, s);
+		return 0;
+	}
+	identity_check(p, &s->raw);
+	err = process_settle(p, s->raw.time_ns);
+	if (!is_consistent(s)) {
+		s->is_inconsistent = true;
+		s->ids = NULL;
+	}
+	for (size_t i = 0; i < s->raw.user_cnt && !err; i++) {
+		struct resolved_frame *f = &s->frames[i];
+		struct answer *a;
+
+		*f = (struct resolved_frame){ .ip = s->raw.user_ips[i],
+					      .module = UINT32_MAX,
+					      .fallback = -1 };
+		if (frame_decide(r, p, id_of(s, i), s->raw.time_ns, f))
+			continue;
+		err = process_ask(r, p, f->ip, s->raw.time_ns, &a);
+		if (!a) {
+			frame_settle(r, p, id_of(s, i), s->raw.time_ns, NULL, f);
+			continue;
+		}
+		a->ref_cnt++;
+		s->waits[i] = a;
+		s->wait_cnt++;
+		if (a->ready_ns > s->ready_ns)
+			s->ready_ns = a->ready_ns;
+	}
+	if (!s->wait_cnt) {
+		int sink_err = deliver(r, s);
+
+		return err ? err : sink_err;
+	}
+	r->counters.waits++;
+	s->next = NULL;
+	*r->wait_tail = s;
+	r->wait_tail = &s->next;
+	return err;
+}
+
+static int waiting_settle(struct resolver *r, struct pending *s)
+{
+	for (size_t i = 0; i < s->raw.user_cnt; i++)
+		if (s->waits[i])
+			frame_settle(r, NULL, id_of(s, i), s->raw.time_ns, s->waits[i],
+				     &s->frames[i]);
+	return deliver(r, s);
+}
+
+/* Samples whose answers the stream has passed. */
+static int waiting_advance(struct resolver *r, uint64_t now_ns)
+{
+	struct pending **at = &r->wait_head;
+	int err = 0;
+
+	while (*at) {
+		struct pending *s = *at;
+		int sink_err;
+
+		if (s->ready_ns >= now_ns) {
+			at = &s->next;
+			continue;
+		}
+		*at = s->next;
+		sink_err = waiting_settle(r, s);
+		err = err ? err : sink_err;
+	}
+	r->wait_tail = at;
+	return err;
+}
+
+static int item_cmp(const void *a, const void *b)
+{
+	const struct item *x = a, *y = b;
+
+	if (x->time_ns != y->time_ns)
+		return x->time_ns < y->time_ns ? -1 : 1;
+	if (!x->event != !y->event)
+		return x->event ? -1 : 1;
+	return x->seq < y->seq ? -1 : x->seq > y->seq;
+}
+
+int resolver_advance(struct resolver *r, uint64_t until_ns)
+{
+	size_t done = 0;
+	int err = 0;
+
+	qsort(r->items, r->item_cnt, sizeof(*r->items), item_cmp);
+	while (done < r->item_cnt && r->items[done].time_ns <= until_ns) {
+		struct item it = r->items[done++];
+		int one = it.event ? process_event(r, it.event) : sample_replay(r, it.sample);
+
+		event_free(it.event);
+		err = err ? err : one;
+	}
+	memmove(r->items, r->items + done, (r->item_cnt - done) * sizeof(*r->items));
+	r->item_cnt -= done;
+	process_collect(r, until_ns);
+	if (!err)
+		err = waiting_advance(r, until_ns);
+	return err;
+}
+
+int resolver_finish(struct resolver *r)
+{
+	int err;
+
+	r->is_finishing =
+		true; /* the stream has ended: an answer asked for now could not be checked */
+	err = resolver_advance(r, UINT64_MAX - 1);
+	return err ? err : waiting_advance(r, UINT64_MAX);
+}
+
+bool resolver_is_idle(const struct resolver *r)
+{
+	return !r->pending_sz;
+}
+
+const struct module *resolver_module(const struct resolver *r, uint32_t module)
+{
+	return module < r->module_cnt ? &r->modules[module] : NULL;
+}
+
+const struct resolver_counters *resolver_counters(const struct resolver *r)
+{
+	return &r->counters;
+}
+
+void resolver_force_text(struct resolver *r)
+{
+	r->is_text = true;
+}

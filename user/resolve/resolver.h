@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * resolver.h - from a raw sample to frames that say how they are known.
+ *
+ * Two streams come in, in any order: samples, and mapping events (MMAP2, fork, exec, exit) of the
+ * kernel's side band. resolver_advance(until) says that every event up to that moment has been handed in;
+ * the resolver then replays both in the order of time, so that a sample meets each process's mappings
+ * as they were when it was taken.
+ *
+ * What the streams cannot tell is asked of /proc. Such an answer is true between asked_ns and
+ * answered_ns only, and counts for a sample taken at t when no event touched the mapping between t
+ * and answered_ns; so a sample that needed it waits until the stream has passed that moment. An
+ * event is stamped a little after the mapping changed: one within RESOLVER_SLACK_NS of the
+ * answer voids it.
+ *
+ * Frames are never attributed on a guess: what stays unknown says why (enum reason). One thread.
+ */
+#ifndef BSTACK_RESOLVE_RESOLVER_H
+#define BSTACK_RESOLVE_RESOLVER_H
+
+#include "base/base.h"
+#include "base/evidence.h"
+#include "resolve/elfseg.h"
+#include "resolve/procmap.h"
+
+#define RESOLVER_SLACK_NS (20 * 1000000ULL)
+#define RESOLVER_PENDING_MAX \
+	((size_t)1 << 30) /* bytes of samples waiting; more are lost, counted */
+
+/* One frame of the kernel's build-id walk. */
+struct raw_id {
+	bool is_valid;
+	struct build_id build_id;
+	uint64_t off; /* when valid */
+};
+
+/* A sample as collected. Arrays belong to the caller and are copied. */
+struct raw_sample {
+	uint64_t time_ns;
+	uint64_t start_ns, exec_id; /* process identity, with pid */
+	uint64_t weight;
+	uint32_t pid, tid;
+	enum cause cause;
+	bool is_truncated;
+	uint32_t owner_tid;
+	char comm[16], owner_comm[16];
+	size_t kernel_cnt, user_cnt;
+	const uint64_t *kernel_ips, *user_ips; /* leaf first */
+	const struct raw_id *ids;              /* user_cnt of them, or NULL: the stack fell back */
+};
+
+enum map_event_kind {
+	MAP_EVENT_MMAP, /* a new executable mapping */
+	MAP_EVENT_FORK, /* pid is a new process with the mappings of ppid */
+	MAP_EVENT_EXEC, /* pid has lost all mappings */
+	MAP_EVENT_EXIT, /* the leader of pid has left */
+	MAP_EVENT_LOST, /* events are missing between since_ns and time_ns: forget everything */
+};
+struct map_event {
+	enum map_event_kind kind;
+	uint64_t time_ns;
+	uint64_t since_ns; /* LOST */
+	uint32_t pid, ppid;
+	uint64_t start, end, off; /* MMAP */
+	struct build_id build_id; /* MMAP; sz 0: the kernel gave none */
+	enum vma_kind vma_kind;   /* MMAP */
+	const char *path;         /* MMAP; copied */
+};
+
+/* A file that frames were found in; modules are interned by build-id, or by path without one. */
+struct module {
+	struct build_id build_id;
+	char *path;
+	struct elfsegs segs; /* cnt 0: the file could not be read */
+	bool is_segs_known;
+	uint32_t open_tries; /* looked for the file so often, in vain */
+};
+
+struct resolved_frame {
+	uint64_t ip;  /* raw */
+	uint64_t off; /* in the module's file */
+	uint32_t module;
+	enum vma_kind kind; /* VMA_FILE: module and off hold; VMA_VDSO: off is in the image */
+	enum evidence evidence;
+	enum reason reason;
+	int8_t fallback; /* enum frame_fallback when only this frame fell back; -1: not */
+};
+
+/* What comes out: raw for its plain fields (its ids are not kept), frames for its user_ips. */
+struct resolved_sample {
+	const struct raw_sample *raw;
+	enum cause cause; /* slot-busy taken back where no frame could have had a build-id */
+	const struct resolved_frame *frames;
+	bool is_inconsistent; /* the kernel's two walks disagreed: its build-ids were not used */
+};
+
+struct resolver_ops {
+	/* A resolved sample. An error stops the resolver's call and is returned by it. */
+	int (*on_sample)(void *ctx, const struct resolved_sample *s);
+	/* A module was met, in this process's mapping, maybe for the last time: keep what you need
+	 * of its file. pid 0: only the path is known. */
+	void (*on_module)(void *ctx, const struct module *m, pid_t pid, uint64_t start,
+			  uint64_t end);
+};
+
+struct resolver_counters {
+	uint64_t lost_memory; /* samples dropped: too many waited, or no memory */
+	uint64_t queries;     /* of /proc */
+	uint64_t waits;       /* samples that waited for an answer */
+};
+
+struct resolver;
+int resolver_new(const struct resolver_ops *ops, void *ctx, struct resolver **ret);
+void resolver_free(struct resolver *r);
+int resolver_sample(struct resolver *r, const struct raw_sample *s);
+int resolver_event(struct resolver *r, const struct map_event *e);
+/* Ask about every executable mapping of a living process now, so that it can exit. */
+int resolver_snapshot(struct resolver *r, pid_t pid);
+int resolver_advance(struct resolver *r, uint64_t until_ns);
+/* Everything has been handed in: resolve what is left, waiting for nobody. */
+int resolver_finish(struct resolver *r);
+bool resolver_is_idle(const struct resolver *r); /* no sample is on its way */
+const struct module *resolver_module(const struct resolver *r, uint32_t module);
+const struct resolver_counters *resolver_counters(const struct resolver *r);
+/* /proc is read as text, also where the ioctl works: for tests. */
+void resolver_force_text(struct resolver *r);
+
+#endif

@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* resolver_impl.h - inside the resolver: processes, answers, queued items. For resolver.c, process.c and
+ * frame.c, and for their unit test. */
+#ifndef BSTACK_RESOLVE_RESOLVER_IMPL_H
+#define BSTACK_RESOLVE_RESOLVER_IMPL_H
+
+#include "resolve/mapset.h"
+#include "resolve/resolver.h"
+
+/*
+ * An answer of /proc. Until the stream has passed ready_ns it may still turn out void; then it
+ * enters its process's mapset. Frames that wait for it hold a reference.
+ */
+struct answer {
+	uint64_t asked_ns, answered_ns, ready_ns;
+	uint64_t from_ns; /* true for samples from here on: the last event that touched it */
+	bool is_void;     /* an event came while it was being given */
+	bool is_entered;  /* is in the mapset, or will never be */
+	struct span span;
+	size_t ref_cnt;
+};
+
+struct process {
+	uint32_t pid;
+	uint64_t start_ns, exec_id; /* 0/0 until a sample tells */
+	bool is_gone;               /* a query found it gone, or it exited */
+	bool is_denied;
+	struct mapset maps;
+	struct answer **answers; /* not yet entered */
+	size_t answer_cnt, answer_cap;
+	bool is_used;       /* slot in use */
+	uint64_t exited_ns; /* when its leader left; 0: it has not */
+};
+
+/* A sample or an event, in the order of time. */
+struct item {
+	uint64_t time_ns;
+	uint64_t seq; /* of arrival: keeps the order of equals; events before samples */
+	struct map_event *event;
+	struct pending *sample;
+};
+
+/* A sample on its way: a copy of the raw one, its arrays behind it. */
+struct pending {
+	struct raw_sample raw;
+	struct resolved_frame *frames;
+	struct answer **waits; /* per frame: the answer it waits for, or NULL */
+	struct raw_id *ids;
+	uint64_t ready_ns;
+	size_t wait_cnt, sz;
+	bool is_inconsistent;
+	struct pending *next;
+};
+
+struct resolver {
+	const struct resolver_ops *ops;
+	void *ctx;
+	struct module *modules;
+	size_t module_cnt, module_cap;
+	struct hmap module_map;
+	struct process *processes;
+	size_t process_cnt, process_cap;
+	struct hmap process_map; /* pid -> slot, may be stale: check pid and is_used */
+	uint32_t *free_slots;
+	size_t free_cnt, free_cap;
+	struct item *items;
+	size_t item_cnt, item_cap;
+	uint64_t seq;
+	size_t exited_cnt; /* since the last process_collect */
+	struct pending *wait_head, **wait_tail;
+	size_t pending_sz;
+	struct resolver_counters counters;
+	bool is_text, is_finishing;
+};
+
+/* process.c: what is known of processes */
+int process_get(struct resolver *r, uint32_t pid, struct process **ret); /* found or made */
+struct process *process_find(struct resolver *r, uint32_t pid);          /* NULL: absent */
+void process_forget(struct resolver *r, struct process *p);              /* gives its slot back */
+void process_collect(struct resolver *r, uint64_t now_ns); /* forget who is gone for long */
+void process_release(struct process *p);
+int process_event(struct resolver *r, const struct map_event *e);
+/* Enter the answers that the stream has passed. */
+int process_settle(struct process *p, uint64_t now_ns);
+/* The answer of /proc for addr: one still waiting, or asked for now. NULL in *ret with 0: the
+ * process cannot be asked, see is_gone and is_denied. */
+int process_ask(struct resolver *r, struct process *p, uint64_t addr, uint64_t time_ns,
+		struct answer **ret);
+void answer_put(struct answer *a);
+int module_intern(struct resolver *r, const struct build_id *id, const char *path, uint32_t *ret);
+/* Get the segments of a module from a mapping of this process, if still unknown. */
+void module_open(struct resolver *r, uint32_t module, pid_t pid, uint64_t start, uint64_t end,
+		 const char *path);
+
+/* frame.c: the decision about one frame */
+/* With what the mapset knows: true when decided; false: /proc must be asked. */
+bool frame_decide(struct resolver *r, struct process *p, const struct raw_id *id, uint64_t time_ns,
+		  struct resolved_frame *f);
+/* With the answer it waited for, NULL when there is none. */
+void frame_settle(struct resolver *r, const struct process *p, const struct raw_id *id,
+		  uint64_t time_ns, const struct answer *a, struct resolved_frame *f);
+
+#endif
