@@ -210,6 +210,14 @@ kthreadd-2/2;kthread_[k] 1
 worker-100/102;[unknown] 1
 worker-100/102;libwork.so.1+0x678 1
 """)
+    gives(["fold", "--addr", "--no-thread", "example.pb.gz"], """\
+[kernel]+0xffffffff81000020_[k] 1
+[unknown]+0xdead 1
+app+0x1234;app+0x2345 1
+app+0x1234;app+0x2345;[kernel]+0xffffffff81000010_[k] 2
+app+0x1234;libwork.so.1+0x678 4
+libwork.so.1+0x678 1
+""")
     gives(["fold", "--no-thread", "example.pb.gz"], """\
 [unknown] 1
 kthread_[k] 1
@@ -222,9 +230,9 @@ main;parse<a:b>(int);vfs_read_[k] 2
 
 def test_folded_text():
     text = b"# comment\n\nmain;b 2\nmain;a;sys_read_[k] 1\nmain;b 3\n"
-    gives(["fold", "--no-thread", "-"], "main;a;sys_read_[k] 1\nmain;b 5\n", stdin=text)
     make("text.folded", text)
-    gives(["fold", "--no-thread", "text.folded"], "main;a;sys_read_[k] 1\nmain;b 5\n")
+    for args in (["-"], ["--no-thread", "-"], ["text.folded"]):
+        gives(["fold", *args], "main;a;sys_read_[k] 1\nmain;b 5\n", stdin=text)
     code, out, err = run("report", "--json", "-", stdin=text)
     ktap.eq((code, err), (0, ""), "report of folded text")
     ktap.eq(json.loads(out)["ledger"]["samples"], 6, "samples")

@@ -9,12 +9,12 @@
 #include "base/base.h"
 
 enum opt_kind {
-	OPT_FLAG,    /* bool */
-	OPT_STR,     /* const char *: points into argv */
-	OPT_U64,     /* uint64_t within [min, max] */
-	OPT_DOUBLE,  /* double within [min, max] */
-	OPT_STRS,    /* struct opt_strs: may be given again */
-	OPT_U64_LIST,/* struct opt_u64s: "1,2,3", given again it adds */
+	OPT_FLAG,     /* bool */
+	OPT_STR,      /* const char *: points into argv */
+	OPT_U64,      /* uint64_t within [min, max] */
+	OPT_DOUBLE,   /* double within [min, max] */
+	OPT_STRS,     /* struct opt_strs: may be given again */
+	OPT_U64_LIST, /* struct opt_u64s: "1,2,3", given again it adds */
 };
 #define OPT_LIST_MAX 1024
 struct opt_strs {
@@ -29,9 +29,9 @@ struct opt_u64s {
 void opt_u64s_release(struct opt_u64s *l);
 
 struct opt {
-	char short_name;   /* 0: none */
-	const char *name;  /* long name without dashes; NULL ends the table */
-	const char *arg;   /* "PID[,PID]"; NULL for flags */
+	char short_name;  /* 0: none */
+	const char *name; /* long name without dashes; NULL ends the table */
+	const char *arg;  /* "PID[,PID]"; NULL for flags */
 	enum opt_kind kind;
 	size_t offset;     /* in the command's own struct of options */
 	double min, max;   /* numbers */
@@ -46,15 +46,16 @@ struct example {
 };
 
 struct command {
-	const char *name;        /* "record" */
-	const char *args;        /* "[TARGET] [-o FILE] [-- COMMAND ARGS]" */
-	const char *summary;     /* one line, no full stop */
-	const char *description; /* paragraphs separated by \n\n */
-	const struct opt *opts;  /* without --help, which every command has */
+	const char *name;               /* "record" */
+	const char *args;               /* "[TARGET] [-o FILE] [-- COMMAND ARGS]" */
+	const char *summary;            /* one line, no full stop */
+	const char *description;        /* paragraphs separated by \n\n */
+	const struct opt *opts;         /* without --help, which every command has */
 	const struct example *examples; /* command NULL ends; may be NULL */
-	const char *exit_status; /* NULL: the common table: 0, 1, 2, 3 */
-	const char *complete;    /* positional arguments, as in struct opt */
-	int (*run)(const struct command *self, int argc, char **argv); /* argv[0] is the name; exit code */
+	const char *exit_status;        /* NULL: the common table: 0, 1, 2, 3 */
+	const char *complete;           /* positional arguments, as in struct opt */
+	int (*run)(const struct command *self, int argc,
+		   char **argv);   /* argv[0] is the name; exit code */
 	size_t min_args, max_args; /* positional; max SIZE_MAX: any, and options end at the first */
 };
 
@@ -77,14 +78,14 @@ struct suggestion {
 void suggestion_offer(struct suggestion *s, const char *name);
 
 /* What every command's exit codes mean, unless it has exit_status of its own. */
-#define EXIT_STATUS_TEXT                                                                           \
-	"0: complete.\n\n1: failed; standard error says why.\n\n2: wrong usage.\n\n"                   \
+#define EXIT_STATUS_TEXT                                                             \
+	"0: complete.\n\n1: failed; standard error says why.\n\n2: wrong usage.\n\n" \
 	"3: done, but below a threshold that was asked for."
 
 /* Commands of the program: NULL-terminated array. */
 void help_write(const struct command *c, FILE *out, unsigned width);
 void help_overview(const struct command *const *all, FILE *out); /* bstack --help */
-void man_write(const struct command *c, FILE *out);               /* bstack-NAME.1, roff */
+void man_write(const struct command *c, FILE *out);              /* bstack-NAME.1, roff */
 void completion_bash(const struct command *const *all, FILE *out);
 void completion_zsh(const struct command *const *all, FILE *out);
 

@@ -36,10 +36,10 @@ int symbols_hint(struct symbols *s, const struct build_id *id, const char *path,
 		 uint64_t start, uint64_t end);
 
 enum symbols_state {
-	SYMBOLS_FOUND,     /* a symbol table with at least one function */
-	SYMBOLS_EXPORTED,  /* only .dynsym: exported functions */
-	SYMBOLS_STRIPPED,  /* the file was found and has none */
-	SYMBOLS_NO_FILE,   /* no file with this build-id anywhere */
+	SYMBOLS_FOUND,    /* a symbol table with at least one function */
+	SYMBOLS_EXPORTED, /* only .dynsym: exported functions */
+	SYMBOLS_STRIPPED, /* the file was found and has none */
+	SYMBOLS_NO_FILE,  /* no file with this build-id anywhere */
 };
 /* State for a module after searching every place: kept files, --debug-dir/.build-id and names,
  * /usr/lib/debug/.build-id, debuglink, the path itself. path may be "". */
@@ -62,7 +62,8 @@ int symbols_find_off(struct symbols *s, const struct build_id *id, const char *p
  * True when the CFI row (.eh_frame) at vaddr says that the return address is undefined: the
  * outermost frame (_start, clone): the stack that ends here is complete. When the file has no CFI: false.
  */
-bool symbols_is_root(struct symbols *s, const struct build_id *id, const char *path, uint64_t vaddr);
+bool symbols_is_root(struct symbols *s, const struct build_id *id, const char *path,
+		     uint64_t vaddr);
 
 /* Kernel text by raw address, from kallsyms; -ENOENT; -EACCES when addresses are hidden.
  * Module functions are "name [module]" with system_name "name". */
