@@ -45,8 +45,8 @@ demo: deps
 	$(Q)O=$(O) selftests/demo.sh
 
 bench: deps
-	$(Q)$(MAKE) --no-print-directory all fixtures
-	$(Q)O=$(O) selftests/bench/run.py
+	$(Q)$(MAKE) --no-print-directory all fixtures $(O)/bench/cost
+	$(Q)O=$(abspath $(O)) BSTACK=$(abspath $(O))/bstack selftests/bench/run.py
 
 clean:
 	$(Q)rm -rf $(O)

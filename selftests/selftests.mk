@@ -2,7 +2,7 @@
 # Tests: unit programs (with sanitizers), fixtures, live programs, and the runner.
 
 ASAN_CFLAGS := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
-ASAN_SRCS := $(filter-out user/main.c user/cmd/% user/collect/%,$(USER_SRCS))
+ASAN_SRCS := $(filter-out user/main.c user/cmd/% user/collect/%,$(USER_SRCS)) user/collect/side_decode.c
 ASAN_OBJS := $(ASAN_SRCS:%.c=$(O)/asan/%.o) $(O)/gen/profile.pb-c.o
 UNIT_TESTS := $(patsubst selftests/unit/%.c,$(O)/unit/%,$(wildcard selftests/unit/test_*.c))
 
@@ -18,11 +18,16 @@ $(O)/unit/%: $(O)/asan/selftests/unit/%.o $(ASAN_OBJS)
 
 # Fixtures: small programs whose stacks the tests know. -O0 keeps every frame pointer.
 FIXTURE_CFLAGS := -O0 -g -fno-omit-frame-pointer -Wall -Wextra -Werror -D_GNU_SOURCE -pthread
-FIXTURES := $(addprefix $(O)/fixtures/,chain storm dlswap forkbomb jit execer_a execer_b swap_a.so swap_b.so)
+FIXTURES := $(addprefix $(O)/fixtures/,chain storm dlswap forkbomb jit deep work execer_a execer_b \
+	swap_a.so swap_b.so deep_a.so deep_b.so)
 $(O)/fixtures/execer_%: selftests/fixtures/execer.c selftests/fixtures/fixture.h
 	$(say) FIXTURE $@
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(FIXTURE_CFLAGS) -DNAME=$* -o $@ $<
+$(O)/fixtures/deep_%.so: selftests/fixtures/deeplib.c
+	$(say) FIXTURE $@
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(FIXTURE_CFLAGS) -DNAME=$* -shared -fPIC -Wl,-soname,deep_$* -o $@ $<
 $(O)/fixtures/swap_%.so: selftests/fixtures/swaplib.c
 	$(say) FIXTURE $@
 	$(Q)mkdir -p $(@D)
@@ -47,6 +52,18 @@ $(O)/live/%: selftests/live/%.c $(LIVE_BPF) $(wildcard selftests/*.h selftests/l
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) -O1 -g $(USER_CFLAGS) -Iselftests -Iselftests/live -fno-omit-frame-pointer -pthread -o $@ $< \
 		$(LIVE_EXTRA) $(USER_LIBS)
+
+# Benchmarks in C: what the kernel's own walks cost, beside ours
+$(O)/bpf/cost.bpf.o: selftests/bench/cost.bpf.c vmlinux/vmlinux.h
+	$(say) BPF $<
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CLANG) $(BPF_CFLAGS) -c $< -o $@.tmp
+	$(Q)$(BPFTOOL) gen object $@ $@.tmp
+	$(Q)rm -f $@.tmp
+$(O)/bench/cost: selftests/bench/cost.c $(O)/gen/cost.skel.h
+	$(say) CC $@
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) -O2 -g $(USER_CFLAGS) -o $@ $< $(USER_LIBS)
 
 PY_TESTS := $(sort $(wildcard selftests/*/test_*.py selftests/*/test_*.sh))
 ALL_TESTS := $(UNIT_TESTS) $(PY_TESTS) $(LIVE_TESTS)

@@ -8,8 +8,8 @@ import subprocess
 import sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-import ktap  # noqa: E402
 import truth  # noqa: E402
+from truth import ktap  # noqa: E402
 from truth import check_frames, record, run, start, start_record, stop, temp_dir  # noqa: E402
 
 CHAIN = ["main", *[f"fx_{i}" for i in range(1, 9)], "fx_spin"]
@@ -320,10 +320,10 @@ def test_sigkill_leaves_a_profile():
             target.kill()
             target.wait()
         rec = truth.Recording(path)
-        assert rec.json["is_cut"] is True and rec.ledger["is_complete"] == 0
+        assert rec.ledger["is_cut"] is True and rec.ledger["is_complete"] == 0
         assert rec.folded.samples() > 0
-        _, err = run("report", path)
-        assert "cut" in err, err
+        out, _ = run("report", path)
+        assert "cut" in out, out[:1000]
 
 
 def test_target_exits():
@@ -351,21 +351,17 @@ def test_output_to_a_pipe():
 
 
 def test_full_disk():
-    """A file system of 64 KiB: an error, and what was written before can be read."""
+    """One page left: an error told once, and the file is no whole profile that is silently short."""
     with temp_dir() as d:
         subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "none", d], check=True)
         try:
             with open(os.path.join(d, "filler"), "wb") as f:
-                f.write(b"x" * 57344)
+                f.write(b"x" * (64 - 4) * 1024)
             path = os.path.join(d, "x.pb.gz")
-            _, err = run("record", "-F", 4999, "-a", "-k", "-o", path, "--", ktap.fixture("storm"), 4, check=2)
-            _, err = run("record", "-F", 9973, "-k", "-o", path, "--", "perl", "-e",
-                         "$t = time; while (time - $t < 5) { $h{$_ % 977} .= sort { $a cmp $b } keys %h for 1..99 }",
-                         check=None)
-            if "No space left" in err:
-                ktap.eq(err.count("No space left"), 1, "told once")
-            os.unlink(os.path.join(d, "filler"))
-            run("report", path, check=None)
+            _, err = run("record", "-F", 9973, "-k", "-o", path, "--", ktap.fixture("storm"), 4, check=1)
+            ktap.eq(err.count("No space left on device"), 1, err)
+            out, err = run("report", path, check=None)
+            assert "cut" in out or "empty" in err, (out[:500], err)
         finally:
             subprocess.run(["umount", d], check=True)
 

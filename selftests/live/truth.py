@@ -55,8 +55,20 @@ def callers(name):
     return CALLER_OF_FX_1 if name == "fx_1" else {CALLER[name]} if name in CALLER else set()
 
 
+def is_fitting(above, name, is_leaf):
+    """May `above` be the frame that called `name`?"""
+    known = callers(name)
+    if above is None or not known or above in known:
+        return True  # the stack's end, a thread's start function, the one caller
+    if not is_leaf:
+        return False
+    skipped = {g for c in known for g in callers(c)}
+    has_top = any(not callers(c) for c in known)  # above main or a thread's start: the C library
+    return above in skipped or (has_top and not above.startswith("fx_"))
+
+
 def check_frames(folded, allowed=lambda name: True):
-    """(frames checked, [wrong ones]); allowed says whether an fx_ function is of this program."""
+    """(frames checked, [wrong stacks]); allowed says whether an fx_ function is of this program."""
     checked, wrong = 0, []
     for thread, frames, count in folded.stacks:
         for i, name in enumerate(frames):
@@ -64,14 +76,7 @@ def check_frames(folded, allowed=lambda name: True):
                 continue
             checked += count
             above = frames[i - 1] if i else None
-            fits = callers(name)
-            if i == len(frames) - 1:
-                fits = fits | {g for c in callers(name) for g in callers(c)}
-            is_top = not callers(name)  # a thread's start function: anything may stand above it
-            if not allowed(name) or (above is not None and not is_top and above not in fits and
-                                     not (i == len(frames) - 1)):
-                wrong.append((thread, frames, count))
-            elif i == len(frames) - 1 and above is not None and not is_top and above not in fits:
+            if not allowed(name) or not is_fitting(above, name, i == len(frames) - 1):
                 wrong.append((thread, frames, count))
     return checked, wrong
 

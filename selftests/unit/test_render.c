@@ -1,170 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* test_render.c - summary, tree, report, JSON and flame graph of small profiles, exactly. */
-#include "test.h"
-
-#include "render/flame.h"
-#include "render/render.h"
+/* test_render.c - ledger, call tree and functions of small profiles, counted exactly. */
 #include "render/text.h"
-
-/* A profile that is built by hand: one mapping of each kind that matters. */
-struct made {
-	struct model m;
-	uint32_t app, lib, vdso, kernel, anon;
-};
-
-static uint32_t str(struct made *p, const char *s)
-{
-	uint32_t id = 0;
-
-	CHECK_EQ(strtab_add(&p->m.strings, s, &id), 0);
-	return id;
-}
-
-static uint32_t mapping(struct made *p, enum module_kind kind, const char *path, const char *id,
-			bool has_symbols)
-{
-	struct mapping map = { .kind = kind, .path = str(p, path), .has_symbols = has_symbols };
-	uint32_t ret = 0;
-
-	if (id)
-		CHECK_EQ(build_id_parse(id, &map.build_id), 0);
-	CHECK_EQ(model_mapping(&p->m, &map, &ret), 0);
-	return ret;
-}
-
-/* A location with the named functions, innermost first, separated by '|'; "" has none. */
-static uint32_t loc(struct made *p, uint32_t map, uint64_t addr, const char *names)
-{
-	struct line lines[8] = {};
-	char *copy = strdup(names), *save = NULL;
-	uint32_t ret = 0;
-	size_t cnt = 0;
-
-	for (char *s = strtok_r(copy, "|", &save); s && cnt < 8; s = strtok_r(NULL, "|", &save))
-		CHECK_EQ(model_function(&p->m, s, s, &lines[cnt++].function), 0);
-	CHECK_EQ(model_location(&p->m, map, addr, MODEL_NONE, &ret), 0);
-	CHECK_EQ(model_set_lines(&p->m, ret, lines, cnt), 0);
-	free(copy);
-	return ret;
-}
-
-#define FR(l, e)     ((struct frame){ .location = (l), .evidence = (e) })
-#define FR_NO(l, r)  ((struct frame){ .location = (l), .evidence = EVID_NONE, .reason = (r) })
-#define STACK(p, ...)                                                                              \
-	stack(p, (struct frame[]){ __VA_ARGS__ },                                                  \
-	      sizeof((struct frame[]){ __VA_ARGS__ }) / sizeof(struct frame))
-
-static uint32_t stack(struct made *p, const struct frame *frames, size_t cnt)
-{
-	uint32_t ret = 0;
-
-	CHECK_EQ(model_stack(&p->m, frames, cnt, &ret), 0);
-	return ret;
-}
-
-static void sample(struct made *p, struct sample s, const char *comm)
-{
-	s.comm = str(p, comm);
-	s.weight = s.weight ? s.weight : s.count * 1000;
-	CHECK_EQ(model_sample(&p->m, &s), 0);
-}
-
-static void made_init(struct made *p)
-{
-	*p = (struct made){};
-	CHECK_EQ(model_init(&p->m), 0);
-	p->app = mapping(p, MODULE_ELF, "/opt/app", "aabb", true);
-	p->lib = mapping(p, MODULE_ELF, "/usr/lib/libwork.so.1", "0123456789", false);
-	p->vdso = mapping(p, MODULE_VDSO, "[vdso]", NULL, true);
-	p->kernel = mapping(p, MODULE_KERNEL, "[kernel]", NULL, true);
-	p->anon = mapping(p, MODULE_ANON, "[anon]", NULL, false);
-}
-
-/*
- * Ten samples: 4 work <- main, 2 clock <- run <- main where run holds the inlined loop, 1 main called
- * by itself that fell back and healed, 1 broken in the library, 1 that fell back and was not healed, 1
- * kernel thread.
- */
-static void example(struct made *p)
-{
-	uint32_t main_fn, run, work, clock, idle, jit;
-
-	made_init(p);
-	main_fn = loc(p, p->app, 0x1234, "main");
-	run = loc(p, p->app, 0x2345, "loop<a>|run");
-	work = loc(p, p->lib, 0x678, "");
-	clock = loc(p, p->vdso, 0x10, "clock_gettime");
-	idle = loc(p, p->kernel, 0xffff1000, "kthread");
-	jit = loc(p, p->anon, 0x7000, "");
-	sample(p,
-	       (struct sample){ .stack = STACK(p, FR(work, EVID_KERNEL), FR(main_fn, EVID_KERNEL)),
-				.pid = 100, .tid = 100, .outcome = OUTCOME_ROOTED, .count = 4 },
-	       "app");
-	sample(p,
-	       (struct sample){ .stack = STACK(p, FR(clock, EVID_VDSO), FR(run, EVID_KERNEL),
-					       FR(main_fn, EVID_KERNEL)),
-				.pid = 100, .tid = 101, .outcome = OUTCOME_ROOTED, .count = 2 },
-	       "app");
-	sample(p,
-	       (struct sample){ .stack = STACK(p, FR(main_fn, EVID_TIMELINE),
-					       FR(main_fn, EVID_QUERY)),
-				.pid = 100, .tid = 101, .outcome = OUTCOME_ROOTED, .count = 1,
-				.cause = CAUSE_WRITER, .lock_owner = str(p, "app/102") },
-	       "app");
-	sample(p,
-	       (struct sample){ .stack = STACK(p, FR(work, EVID_KERNEL)), .pid = 100, .tid = 102,
-				.outcome = OUTCOME_BROKEN, .count = 1 },
-	       "worker");
-	sample(p,
-	       (struct sample){ .stack = STACK(p, FR_NO(jit, REASON_ANON), FR(main_fn, EVID_QUERY)),
-				.pid = 100, .tid = 102, .outcome = OUTCOME_TRUNCATED, .count = 1,
-				.cause = CAUSE_SLOT_BUSY },
-	       "worker");
-	sample(p,
-	       (struct sample){ .stack = STACK(p, FR(idle, EVID_KERNEL_TEXT)), .pid = 2, .tid = 2,
-				.outcome = OUTCOME_NO_USER, .count = 1 },
-	       "kthreadd");
-	p->m.has_ledger = true;
-	p->m.ledger = (struct ledger){ .fired = 13, .recorded = 10, .lost_ring = 2,
-				       .lost_memory = 1, .ffb_anon = 1, .duration_ns = 1500000000,
-				       .freq_hz = 99, .is_complete = 1 };
-	p->m.event = str(p, "cpu-clock");
-	p->m.event_unit = str(p, "nanoseconds");
-	p->m.command = str(p, "app --fast \"x\"");
-	p->m.host = str(p, "Linux 6.1 x86_64");
-}
-
-/* What a renderer writes; the caller frees it. */
-static char *rendered(const struct model *m, const char *how, const void *opts)
-{
-	char *text = NULL;
-	struct summary s = {};
-	size_t sz = 0;
-	FILE *f = open_memstream(&text, &sz);
-
-	CHECK_EQ(summary_init(m, &s), 0);
-	if (!strcmp(how, "text"))
-		CHECK_EQ(report_text(m, &s, opts, f), 0);
-	else if (!strcmp(how, "json"))
-		CHECK_EQ(report_json(m, &s, opts, f), 0);
-	else
-		CHECK_EQ(flame_write(m, opts, f), 0);
-	summary_release(&s);
-	fclose(f);
-	return text;
-}
-
-/* The number of times that part occurs. */
-static int times(const char *text, const char *part)
-{
-	int cnt = 0;
-
-	for (; (text = strstr(text, part)); text += strlen(part))
-		cnt++;
-	return cnt;
-}
-
-static const struct report_opts report_all = { .top_cnt = 20, .min_pct = 1 };
+#include "unit/render_made.h"
 
 static void summary_counts(void)
 {
@@ -206,8 +43,12 @@ static void summary_counts(void)
 
 static void summary_modules(void)
 {
-	struct mapping second = { .kind = MODULE_ELF, .is_segment_known = true, .start = 0x9000,
-				  .limit = 0xa000, .file_off = 0x9000, .has_symbols = true };
+	struct mapping second = { .kind = MODULE_ELF,
+				  .is_segment_known = true,
+				  .start = 0x9000,
+				  .limit = 0xa000,
+				  .file_off = 0x9000,
+				  .has_symbols = true };
 	struct made p;
 	struct summary s = {};
 	uint32_t map = 0;
@@ -311,11 +152,12 @@ static void tree_of_callees(void)
 
 static void tree_with_threads(void)
 {
-	check_tree((struct tree_opts){ .with_thread = true, .by_weight = true },
-		   "all:0/10000 .app:0/7000 ..main:0/7000 ...libwork.so.1+0x678:4000/4000 "
-		   "...main:1000/1000 ...run:0/2000 ....loop<a>:0/2000 .....clock_gettime:2000/2000 "
-		   ".kthreadd:0/1000 ..kthread:1000/1000 .worker:0/2000 "
-		   "..libwork.so.1+0x678:1000/1000 ..main:0/1000 ...[anon]:1000/1000 ");
+	check_tree(
+		(struct tree_opts){ .with_thread = true, .by_weight = true },
+		"all:0/10000 .app:0/7000 ..main:0/7000 ...libwork.so.1+0x678:4000/4000 "
+		"...main:1000/1000 ...run:0/2000 ....loop<a>:0/2000 .....clock_gettime:2000/2000 "
+		".kthreadd:0/1000 ..kthread:1000/1000 .worker:0/2000 "
+		"..libwork.so.1+0x678:1000/1000 ..main:0/1000 ...[anon]:1000/1000 ");
 }
 
 static void tree_keeps_kinds_apart(void)
@@ -358,4 +200,55 @@ static void functions_count_recursion_once(void)
 	CHECK_EQ(t.rows[2].total, 8);
 	func_table_release(&t);
 	model_release(&p.m);
+}
+
+static void numbers_for_people(void)
+{
+	char s[NUM_SZ];
+
+	CHECK_STR(num_group(0, s), "0");
+	CHECK_STR(num_group(999, s), "999");
+	CHECK_STR(num_group(1000, s), "1,000");
+	CHECK_STR(num_group(UINT64_MAX, s), "18,446,744,073,709,551,615");
+	CHECK_STR(num_pct(1, 3, s), "33.33 %");
+	CHECK_STR(num_pct(0, 3, s), "0.00 %");
+	CHECK_STR(num_pct(1, 1000000, s), "0.01 %");
+	CHECK_STR(num_pct(999999, 1000000, s), "99.99 %");
+	CHECK_STR(num_pct(7, 7, s), "100.00 %");
+	CHECK_STR(num_pct(0, 0, s), "");
+}
+
+static void text_is_cut_between_characters(void)
+{
+	struct buf b = {};
+
+	CHECK_EQ(text_add(&b, "\xc3\xa9\xc3\xa9\xc3\xa9\xc3\xa9", 4), 4);
+	CHECK_STR(b.data, "\xc3\xa9\xc3\xa9\xc3\xa9\xc3\xa9");
+	buf_reset(&b);
+	CHECK_EQ(text_add(&b, "\xc3\xa9\xc3\xa9\xc3\xa9\xc3\xa9\xc3\xa9", 4), 4);
+	CHECK_STR(b.data, "\xc3\xa9\xc3\xa9..");
+	buf_reset(&b);
+	/* cut short, too long, surrogate, beyond the last */
+	CHECK_EQ(text_add(&b, "\xe2\x82|\xc0\x80|\xed\xa0\x80|\xf4\x90\x80\x80", 99), 14);
+	CHECK_STR(b.data, "??|??|???|????");
+	buf_release(&b);
+}
+
+int main(int argc, char **argv)
+{
+	static const struct test tests[] = {
+		TEST(summary_counts),
+		TEST(summary_modules),
+		TEST(summary_of_nothing),
+		TEST(tree_of_callers),
+		TEST(tree_of_callees),
+		TEST(tree_with_threads),
+		TEST(tree_keeps_kinds_apart),
+		TEST(functions_count_recursion_once),
+		TEST(numbers_for_people),
+		TEST(text_is_cut_between_characters),
+		{},
+	};
+
+	return test_main(tests, argc, argv);
 }

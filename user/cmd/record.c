@@ -234,7 +234,7 @@ static int record_all(const struct command *self, const struct record_args *a, s
 	if (err) /* say it now; what was collected is still saved, as far as that goes */
 		cmd_fail(self, e);
 	end_err = recording_finish(r, !a->no_symbols, e);
-	if (end_err)
+	if (end_err && end_err != err) /* a full disk is told once */
 		cmd_fail(self, e);
 	if (!a->is_quiet)
 		summarize(self, r, a->output);

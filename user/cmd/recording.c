@@ -256,6 +256,7 @@ static int ledger_update(struct recording *r)
 	l->lost_nested = c.nested;
 	l->fired = c.bpf.fired + c.nested;
 	l->sideband_lost = c.side_lost;
+	session_cost(r->session, &l->bpf_runs, &l->bpf_ns);
 	l->duration_ns = (r->stopped_ns ? r->stopped_ns : clock_mono_ns()) - r->start_ns;
 	return 0;
 }

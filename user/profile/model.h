@@ -110,6 +110,8 @@ struct sample {
 	X(start_ns, "start, nanoseconds since the epoch")                              \
 	X(period, "one sample each so many of the event's unit (0: frequency mode)")   \
 	X(freq_hz, "samples a second asked for (0: fixed period)")                     \
+	X(bpf_runs, "runs of the sampling program, where the kernel counts them (bpf_stats_enabled)")      \
+	X(bpf_ns, "nanoseconds they took")                                                         \
 	X(is_complete, "1: the recording ended in order")
 struct ledger {
 #define X(key, text) uint64_t key;

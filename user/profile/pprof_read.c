@@ -585,7 +585,7 @@ static int pass(struct reader *r, int number, struct piece p)
 	while (p.len && !err) {
 		if (!field_get(&p, &field, &value, &bytes))
 			return refuse(r, "a damaged part");
-		if (number == 0 && field == FIELD_STRING)
+		if (number == 0 && field == FIELD_STRING && bytes.data)
 			err = string_add(r, &bytes);
 		if (number == 1 && field == FIELD_COMMENT)
 			err = comments_read(r, value, bytes);

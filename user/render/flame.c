@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * flame.c - a profile as an interactive SVG. The file holds the picture drawn, for viewers without
- * script, and all its frames as numbers, from which the script (flame.js) draws it anew at each zoom:
- * a table of names and for each frame {depth, gap, total, name}, where gap is how far its left edge is
- * from the end of what is drawn left of it. Everything is ASCII; names are escaped where they stand.
+ * script, and all its frames as numbers, from which the script (flame.js) draws it anew at each
+ * zoom: a table of names and for each frame {depth, gap, total, name}, where gap is how far its
+ * left edge is from the end of what is drawn left of it. Everything is ASCII; names are escaped
+ * where they stand.
  */
 #include "render/flame.h"
 
@@ -93,11 +94,12 @@ static void header(struct flame *f)
 {
 	struct buf *b = &f->sink.b;
 
-	buf_printf(b,
-		   "<svg xmlns=\"http://www.w3.org/2000/svg\" class=\"bstack-flame\" width=\"%d\" "
-		   "height=\"%.0f\" viewBox=\"0 0 %d %.0f\" font-family=\"ui-monospace, 'DejaVu Sans "
-		   "Mono', Menlo, Consolas, monospace\" font-size=\"12\">\n",
-		   FLAME_WIDTH, f->height, FLAME_WIDTH, f->height);
+	buf_printf(
+		b,
+		"<svg xmlns=\"http://www.w3.org/2000/svg\" class=\"bstack-flame\" width=\"%d\" "
+		"height=\"%.0f\" viewBox=\"0 0 %d %.0f\" font-family=\"ui-monospace, 'DejaVu Sans "
+		"Mono', Menlo, Consolas, monospace\" font-size=\"12\">\n",
+		FLAME_WIDTH, f->height, FLAME_WIDTH, f->height);
 	buf_str(b, "<style>.bstack-flame .bs-frames rect{rx:2px}"
 		   ".bstack-flame .bs-live rect{cursor:pointer}"
 		   ".bstack-flame .bs-live rect:hover{stroke:#222;stroke-width:.8}"
@@ -107,42 +109,50 @@ static void header(struct flame *f)
 		   "<defs><linearGradient id=\"bstack-sky\" x1=\"0\" y1=\"0\" x2=\"0\" y2=\"1\">"
 		   "<stop offset=\"0\" stop-color=\"#fdfcf8\"/><stop offset=\"1\" "
 		   "stop-color=\"#f6ecd2\"/></linearGradient></defs>\n");
-	buf_printf(b, "<rect class=\"bs-back\" width=\"%d\" height=\"%.0f\" "
-		      "fill=\"url(#bstack-sky)\"/>\n",
+	buf_printf(b,
+		   "<rect class=\"bs-back\" width=\"%d\" height=\"%.0f\" "
+		   "fill=\"url(#bstack-sky)\"/>\n",
 		   FLAME_WIDTH, f->height);
+}
+
+/* "1 sample", "1,234 samples" */
+static void amount(struct flame *f, uint64_t n)
+{
+	char num[NUM_SZ];
+
+	buf_printf(&f->sink.b, "%s ", num_group(n, num));
+	xml_add(&f->sink.b, n == 1 && !f->o->by_weight ? "sample" : f->unit, 40);
 }
 
 /* The bar on top: the script adds its buttons to it. */
 static void bar(struct flame *f)
 {
 	const char *title = f->o->title ? f->o->title : "Flame Graph";
-	char num[NUM_SZ];
 	struct buf *b = &f->sink.b;
 
 	buf_printf(b, "<g class=\"bs-bar\"><rect width=\"%d\" height=\"%d\" fill=\"#fdfcf8\"/>\n",
 		   FLAME_WIDTH, FLAME_HEAD - 8);
-	buf_printf(b, "<text class=\"bs-title\" x=\"%d\" y=\"28\" text-anchor=\"middle\" "
-		      "font-size=\"18\" fill=\"#333\">",
+	buf_printf(b,
+		   "<text class=\"bs-title\" x=\"%d\" y=\"28\" text-anchor=\"middle\" "
+		   "font-size=\"18\" fill=\"#333\">",
 		   FLAME_WIDTH / 2);
 	xml_add(b, title, 80);
 	buf_printf(b, "</text>\n<text class=\"bs-details\" x=\"%d\" y=\"58\" fill=\"#333\">",
 		   FLAME_PAD);
-	buf_str(b, num_group(f->t->nodes[0].total, num));
-	buf_char(b, ' ');
-	xml_add(b, f->unit, 40);
+	amount(f, f->t->nodes[0].total);
 	buf_str(b, "</text></g>\n");
 }
 
 static void frame_title(struct flame *f, const struct flame_frame *fr)
 {
 	uint64_t total = f->t->nodes[fr->node].total;
-	char num[NUM_SZ], pct[NUM_SZ];
 	struct buf *b = &f->sink.b;
+	char pct[NUM_SZ];
 
 	buf_str(b, "<title>");
 	xml_add(b, frame_name(f, fr), TITLE_CHARS);
-	buf_printf(b, " (%s ", num_group(total, num));
-	xml_add(b, f->unit, 40);
+	buf_str(b, " (");
+	amount(f, total);
 	buf_printf(b, ", %s)</title>", num_pct(total, f->t->nodes[0].total, pct));
 }
 
@@ -296,8 +306,11 @@ static int script_frames(struct flame *f, const uint32_t *name_ids)
 		const struct flame_frame *fr = &f->l.frames[i];
 		uint64_t total = f->t->nodes[fr->node].total;
 
-		buf_printf(b, "%s%u,%llu,%llu,%u", !i ? "" : i % 8 ? "," : ",\n", fr->depth,
-			   (unsigned long long)(fr->start - ends[fr->depth]),
+		buf_printf(b, "%s%u,%llu,%llu,%u",
+			   !i      ? ""
+			   : i % 8 ? ","
+				   : ",\n",
+			   fr->depth, (unsigned long long)(fr->start - ends[fr->depth]),
 			   (unsigned long long)total, name_ids[fr->node]);
 		ends[fr->depth] = fr->start + total;
 		ends[fr->depth + 1] = fr->start;
@@ -356,8 +369,9 @@ static int picture(struct flame *f)
 		notes(f, static_frames(f));
 		legend(f);
 	} else {
-		buf_printf(&f->sink.b, "<text x=\"%d\" y=\"%d\" text-anchor=\"middle\" "
-				       "font-size=\"14\" fill=\"#a33\">The profile holds no samples.</text>\n",
+		buf_printf(&f->sink.b,
+			   "<text x=\"%d\" y=\"%d\" text-anchor=\"middle\" "
+			   "font-size=\"14\" fill=\"#a33\">The profile holds no samples.</text>\n",
 			   FLAME_WIDTH / 2, FLAME_HEAD + 20);
 	}
 	bar(f);

@@ -62,6 +62,10 @@ function flame(data) {
 		return pct.toFixed(2) + " %";
 	}
 
+	function amount(n) {
+		return number(n) + " " + (n === 1 && data.unit === "samples" ? "sample" : data.unit);
+	}
+
 	function kindOf(i) {
 		return Number(data.kinds[2 * name[i]]);
 	}
@@ -73,7 +77,7 @@ function flame(data) {
 	}
 
 	function describe(i) {
-		var text = data.names[name[i]] + " (" + number(total[i]) + " " + data.unit + ", " +
+		var text = data.names[name[i]] + " (" + amount(total[i]) + ", " +
 			percent(total[i], total[0]);
 		if (zoomed)
 			text += "; " + percent(Math.min(total[i], total[zoomed]), total[zoomed]) +
@@ -159,7 +163,7 @@ function flame(data) {
 
 	function idle() {
 		details(zoomed ? describe(zoomed) :
-			number(total[0]) + " " + data.unit + ". Click a frame to zoom.");
+			amount(total[0]) + ". Click a frame to zoom.");
 	}
 
 	function zoom(i) {

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #define STATIC_MAX 12000 /* drawn without script */
-#define TITLE_MAX 2000   /* with a tooltip without script */
+#define TITLE_MAX  2000  /* with a tooltip without script */
 
 /* The widest max of the tree's nodes: those of more than total, and of those as wide tie_cnt. */
 struct cut {
@@ -60,8 +60,8 @@ static uint64_t *sorted_totals(const struct tree *t, size_t *ret_cnt)
 
 static int add_frame(struct flame_layout *l, uint32_t node, uint32_t depth, uint64_t start)
 {
-	int err = array_reserve(&l->frames, &l->cap, l->cnt + 1, sizeof(*l->frames),
-				FLAME_NODE_MAX);
+	int err =
+		array_reserve(&l->frames, &l->cap, l->cnt + 1, sizeof(*l->frames), FLAME_NODE_MAX);
 
 	if (err)
 		return err;

@@ -195,9 +195,9 @@ static void node_open(struct json *j, const struct tree *t, uint32_t id)
 	string(j, "name", strtab_get(&t->names, n->name));
 	comma(j);
 	string(j, "kind",
-	       n->kind < MODULE_KIND_CNT ? module_kind_keys[n->kind] :
-	       id			 ? "thread" :
-					   "all");
+	       n->kind < MODULE_KIND_CNT ? module_kind_keys[n->kind]
+	       : id                      ? "thread"
+					 : "all");
 	comma(j);
 	number(j, "self", n->self);
 	comma(j);

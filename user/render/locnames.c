@@ -6,8 +6,8 @@
 #include "render/render.h"
 
 const char *const module_kind_keys[MODULE_KIND_CNT] = {
-	[MODULE_ELF] = "elf",	    [MODULE_NO_ID] = "no-build-id", [MODULE_JIT] = "jit",
-	[MODULE_ANON] = "anon",	    [MODULE_VDSO] = "vdso",	    [MODULE_KERNEL] = "kernel",
+	[MODULE_ELF] = "elf",       [MODULE_NO_ID] = "no-build-id", [MODULE_JIT] = "jit",
+	[MODULE_ANON] = "anon",     [MODULE_VDSO] = "vdso",         [MODULE_KERNEL] = "kernel",
 	[MODULE_OTHER] = "unknown",
 };
 

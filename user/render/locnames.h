@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * locnames.h - the names of all locations of a profile, cleaned and interned once: samples are many,
- * locations few. For the renderers only.
+ * locnames.h - the names of all locations of a profile, cleaned and interned once: samples are
+ * many, locations few. For the renderers only.
  */
 #ifndef BSTACK_RENDER_LOCNAMES_H
 #define BSTACK_RENDER_LOCNAMES_H

@@ -14,7 +14,7 @@ struct module_row {
 	uint32_t mapping;
 	uint64_t samples; /* samples with a frame in it */
 	uint64_t leaf_samples;
-	uint64_t broken; /* stacks that ended in it before their root */
+	uint64_t broken;          /* stacks that ended in it before their root */
 	uint64_t frames, unnamed; /* frames in it; of these without a name: weighted by samples */
 	bool has_symbols;         /* of any of its segments */
 };
@@ -27,10 +27,10 @@ struct summary {
 	uint64_t outcomes[OUTCOME_CNT];
 	uint64_t frames[EVID_CNT]; /* frames, weighted by samples */
 	uint64_t reasons[REASON_CNT];
-	uint64_t causes[CAUSE_CNT];      /* samples */
+	uint64_t causes[CAUSE_CNT]; /* samples */
 	uint64_t frame_fallback[FFB_CNT];
-	uint64_t fell_back;        /* samples with a cause */
-	uint64_t healed;           /* of these: every user frame resolved */
+	uint64_t fell_back; /* samples with a cause */
+	uint64_t healed;    /* of these: every user frame resolved */
 	uint64_t named_frames, frame_total;
 	/* By samples, most first. A file with several segments is one row: the first one's mapping. */
 	struct module_row *modules;
@@ -45,17 +45,17 @@ double summary_rooted_pct(const struct summary *s);   /* rooted, of user_samples
 /* Both are 0 where there is nothing to be a share of. */
 
 /*
- * Call tree of a profile; node 0 is the root "all". Shared by the report and the flame graph. A parent
- * stands before its children, so a walk from the last node to the first meets children first.
+ * Call tree of a profile; node 0 is the root "all". Shared by the report and the flame graph. A
+ * parent stands before its children: a walk from the last node to the first meets children first.
  */
-#define TREE_MAX ((size_t)1 << 28)
-#define TREE_NONE UINT32_MAX
+#define TREE_MAX   ((size_t)1 << 28)
+#define TREE_NONE  UINT32_MAX
 #define KIND_GROUP MODULE_KIND_CNT /* of the root and of threads: no code */
 struct tree_node {
-	uint32_t name;    /* string id in tree.names: cleaned, merged by name */
-	uint8_t kind;     /* enum module_kind or KIND_GROUP: equal names of two kinds stay apart */
+	uint32_t name; /* string id in tree.names: cleaned, merged by name */
+	uint8_t kind;  /* enum module_kind or KIND_GROUP: equal names of two kinds stay apart */
 	uint32_t parent, first_child, next_sibling; /* UINT32_MAX: none; siblings sorted by name */
-	uint64_t self, total; /* samples (or weight) */
+	uint64_t self, total;                       /* samples (or weight) */
 };
 struct tree {
 	struct strtab names;
@@ -86,14 +86,14 @@ struct func_table {
 int func_table_init(const struct model *m, struct func_table *ret);
 void func_table_release(struct func_table *t);
 
-/* "elf", "no-build-id", "jit", "anon", "vdso", "kernel", "unknown": a key in JSON and in legends. */
+/* "elf", "no-build-id", "jit", "anon", "vdso", "kernel", "unknown": keys in JSON. */
 extern const char *const module_kind_keys[MODULE_KIND_CNT];
 
 struct report_opts {
-	size_t top_cnt;      /* functions, default 20 */
-	double min_pct;      /* of the tree: hide below, default 1 */
+	size_t top_cnt; /* functions, default 20 */
+	double min_pct; /* of the tree: hide below, default 1 */
 	bool no_tree;
-	bool with_color;     /* terminal */
+	bool with_color; /* terminal */
 };
 int report_text(const struct model *m, const struct summary *s, const struct report_opts *o,
 		FILE *out);
@@ -107,10 +107,10 @@ int report_json(const struct model *m, const struct summary *s, const struct rep
 		FILE *out);
 
 struct flame_opts {
-	const char *title;    /* NULL: "Flame Graph" */
-	double min_px;        /* frames narrower than this are not drawn, but counted, and seen when
+	const char *title; /* NULL: "Flame Graph" */
+	double min_px;     /* frames narrower than this are not drawn, but counted, and seen when
 			       * zoomed; 0: all */
-	bool is_inverted;     /* icicle from the leaf */
+	bool is_inverted;  /* icicle from the leaf */
 	bool by_weight;
 	bool with_thread;
 };

@@ -7,10 +7,11 @@
 
 #include <string.h>
 
-#define LABEL_SZ 22
+#define LABEL_SZ    17
+#define TEXT_SZ     (REPORT_COLUMNS - LABEL_SZ - 25)
 #define MODULE_ROWS 10 /* of modules without names */
 #define BROKEN_ROWS 5
-#define OWNER_ROWS 5
+#define OWNER_ROWS  5
 
 void report_heading(struct report *r, const char *fmt, ...)
 {
@@ -34,10 +35,9 @@ static void row(struct report *r, unsigned indent, const char *label, uint64_t n
 
 	buf_printf(b, "%*s", (int)indent, "");
 	used = indent + text_add(b, label, LABEL_SZ - indent);
-	buf_printf(b, "%*s %13s  %8s", (int)(LABEL_SZ - used), "", num_group(n, num),
+	buf_printf(b, "%*s%13s  %8s  ", (int)(LABEL_SZ - used), "", num_group(n, num),
 		   num_pct(n, whole, pct));
-	if (meaning[0])
-		buf_printf(b, "  %s", meaning);
+	text_add(b, meaning, TEXT_SZ);
 	while (b->len && b->data[b->len - 1] == ' ')
 		b->data[--b->len] = '\0';
 	buf_char(b, '\n');
@@ -102,7 +102,8 @@ static void samples(struct report *r)
 		const char *text = ledger_rows[i].text;
 
 		if (n && !strncmp(ledger_rows[i].key, "lost_", 5))
-			row(r, 4, ledger_rows[i].key + 5, n, l->fired, text);
+			row(r, 4, ledger_rows[i].key + 5, n, l->fired,
+			    strncmp(text, "lost: ", 6) ? text : text + 6);
 	}
 	if (l->sideband_lost)
 		row(r, 2, "sideband lost", l->sideband_lost, 0,
@@ -128,8 +129,8 @@ static void broken_in(struct report *r)
 
 		if (!s->modules[i].broken)
 			continue;
-		row(r, 4, base && base[1] ? base + 1 : path, s->modules[i].broken, s->user_samples,
-		    shown ? "" : "modules in which they end");
+		row(r, 4, "in", s->modules[i].broken, s->user_samples,
+		    base && base[1] ? base + 1 : path);
 		shown++;
 	}
 }
@@ -173,16 +174,12 @@ static void frames(struct report *r)
 static void lock_owners(struct report *r)
 {
 	const struct summary *s = r->s;
-	char more[64];
 
 	for (size_t i = 0; i < s->owner_cnt && i < OWNER_ROWS; i++)
-		row(r, 4, strtab_get(&r->m->strings, s->owners[i].owner), s->owners[i].samples,
-		    s->samples, i ? "" : "held the lock (thread name/tid)");
-	if (s->owner_cnt > OWNER_ROWS) {
-		snprintf(more, sizeof(more), "%zu more threads held it",
-			 s->owner_cnt - OWNER_ROWS);
-		buf_printf(&r->sink.b, "    %s\n", more);
-	}
+		row(r, 4, "held by", s->owners[i].samples, s->samples,
+		    strtab_get(&r->m->strings, s->owners[i].owner));
+	if (s->owner_cnt > OWNER_ROWS)
+		buf_printf(&r->sink.b, "    and %zu more threads\n", s->owner_cnt - OWNER_ROWS);
 }
 
 static void fallback(struct report *r)
@@ -212,8 +209,8 @@ static void fallback(struct report *r)
 	row(r, 0, "frames fell back", frame_cnt, s->frame_total, "single frames of other stacks");
 	for (int i = 0; i < FFB_CNT; i++)
 		if (s->frame_fallback[i])
-			row(r, 2, frame_fallback_terms[i].key, s->frame_fallback[i],
-			    s->frame_total, frame_fallback_terms[i].text);
+			row(r, 2, frame_fallback_terms[i].key, s->frame_fallback[i], s->frame_total,
+			    frame_fallback_terms[i].text);
 }
 
 static void module_line(struct report *r, const struct module_row *mod)
@@ -273,8 +270,9 @@ static void modules(struct report *r)
 			"file's package\n(dpkg -S PATH names it), or say where they are with "
 			"--debug-dir; then bstack symbolize.\n");
 	if (has_kernel)
-		buf_str(&r->sink.b, "Kernel names need readable addresses in /proc/kallsyms: record "
-				    "as root,\nor with kernel.kptr_restrict=0.\n");
+		buf_str(&r->sink.b,
+			"Kernel names need readable addresses in /proc/kallsyms: record "
+			"as root,\nor with kernel.kptr_restrict=0.\n");
 }
 
 void report_ledger(struct report *r)

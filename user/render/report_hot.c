@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * report_hot.c - the second half of the report: hottest functions and the call tree. A chain of only
- * children is not indented, so that deep stacks stay on the page.
+ * report_hot.c - the second half of the report: hottest functions and the call tree. A chain of
+ * only children is not indented, so that deep stacks stay on the page.
  */
 #include "render/report.h"
 
@@ -17,11 +17,11 @@ static void func_line(struct report *r, const struct func_table *t, const struct
 	struct buf *b = &r->sink.b;
 	size_t used;
 
-	buf_printf(b, "%11s  %8s  ", num_group(f->self, num), num_pct(f->self, r->s->samples, pct));
+	buf_printf(b, "%13s  %8s  ", num_group(f->self, num), num_pct(f->self, r->s->samples, pct));
 	buf_printf(b, "%8s  ", num_pct(f->total, r->s->samples, pct));
 	used = text_add(b, strtab_get(&t->names, f->module), MODULE_SZ);
 	buf_printf(b, "%*s", (int)(MODULE_SZ + 2 - used), "");
-	text_add(b, strtab_get(&t->names, f->name), REPORT_COLUMNS - 33 - MODULE_SZ - 2);
+	text_add(b, strtab_get(&t->names, f->name), REPORT_COLUMNS - 35 - MODULE_SZ - 2);
 	buf_char(b, '\n');
 	sink_tick(&r->sink);
 }
@@ -37,7 +37,7 @@ static int hottest(struct report *r)
 	if (err)
 		return err;
 	report_heading(r, "HOTTEST FUNCTIONS");
-	buf_printf(&r->sink.b, "%11s  %8s  %8s  %-*s  %s\n", "self", "self", "total", MODULE_SZ,
+	buf_printf(&r->sink.b, "%13s  %8s  %8s  %-*s  %s\n", "self", "self", "total", MODULE_SZ,
 		   "module", "function");
 	for (size_t i = 0; i < t.cnt && i < r->o->top_cnt; i++)
 		if (t.rows[i].total)
@@ -117,6 +117,9 @@ static void node_line(struct report *r, const struct tree *t, uint32_t node, con
 		      size_t level, bool is_branch)
 {
 	const struct tree_node *n = &t->nodes[node];
+	const char *suffix = n->kind == MODULE_KERNEL        ? " [kernel]"
+			     : n->kind == KIND_GROUP && node ? " [thread]"
+							     : "";
 	size_t drawn = level < LEVEL_MAX ? level : LEVEL_MAX;
 	struct buf *b = &r->sink.b;
 	char pct[NUM_SZ];
@@ -131,12 +134,9 @@ static void node_line(struct report *r, const struct tree *t, uint32_t node, con
 		else
 			buf_str(b, is_more ? "│ " : "  ");
 	}
-	text_add(b, strtab_get(&t->names, n->name), REPORT_COLUMNS - 22 - 2 * drawn);
-	if (n->kind == MODULE_KERNEL)
-		buf_str(b, " [kernel]");
-	else if (n->kind == KIND_GROUP && node)
-		buf_str(b, " [thread]");
-	buf_char(b, '\n');
+	text_add(b, strtab_get(&t->names, n->name),
+		 REPORT_COLUMNS - 22 - 2 * drawn - strlen(suffix));
+	buf_printf(b, "%s\n", suffix);
 	sink_tick(&r->sink);
 }
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* tree.c - the call tree of a profile, merged by name; no recursion: stacks are as deep as they like. */
+/* tree.c - the call tree of a profile, merged by name, without recursion: stacks may be deep. */
 #include <string.h>
 
 #include "profile/folded.h"

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * cost - nanoseconds a run of one of cost.bpf.c's programs, in hard interrupts of a process.
+ * cost PROGRAM PID SECONDS HZ; prints the mean. Needs kernel.bpf_stats_enabled.
+ */
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <linux/perf_event.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "cost.skel.h"
+
+int main(int argc, char **argv)
+{
+	struct perf_event_attr attr = {
+		.size = sizeof(attr),
+		.type = PERF_TYPE_SOFTWARE,
+		.config = PERF_COUNT_SW_CPU_CLOCK,
+		.freq = 1,
+	};
+	struct bpf_prog_info info = {};
+	uint32_t len = sizeof(info);
+	struct bpf_program *prog;
+	struct bpf_link *link;
+	struct cost_bpf *skel;
+	int fd;
+
+	if (argc < 5)
+		return 2;
+	skel = cost_bpf__open();
+	if (!skel)
+		return 1;
+	skel->rodata->wanted_tgid = (uint32_t)atoi(argv[2]);
+	if (cost_bpf__load(skel))
+		return 1;
+	prog = bpf_object__find_program_by_name(skel->obj, argv[1]);
+	attr.sample_freq = (uint64_t)atoi(argv[4]);
+	fd = (int)syscall(SYS_perf_event_open, &attr, atoi(argv[2]), -1, -1, PERF_FLAG_FD_CLOEXEC);
+	link = prog && fd >= 0 ? bpf_program__attach_perf_event(prog, fd) : NULL;
+	if (!link) {
+		perror("cost: cannot attach");
+		return 1;
+	}
+	usleep((useconds_t)(atof(argv[3]) * 1e6));
+	if (bpf_obj_get_info_by_fd(bpf_program__fd(prog), &info, &len) || !info.run_cnt) {
+		fprintf(stderr, "cost: no runs were counted\n");
+		return 1;
+	}
+	printf("%.0f\n", (double)info.run_time_ns / (double)info.run_cnt);
+	bpf_link__destroy(link);
+	cost_bpf__destroy(skel);
+	return 0;
+}

@@ -1,0 +1,185 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+"""run.py - the figures of bstack beside those of its peers, as one table. Nothing gates on them."""
+import os
+import random
+import re
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path[:0] = [HERE, os.path.join(HERE, ".."), os.path.join(HERE, "..", "live")]
+import ktap  # noqa: E402
+import profiles  # noqa: E402
+import truth  # noqa: E402
+
+ROWS = []
+DIR = tempfile.mkdtemp(prefix="bstack-bench-")
+ROUNDS = int(os.environ.get("ROUNDS", "5"))
+
+
+def row(what, ours, peer="", note=""):
+    ROWS.append((what, ours, peer, note))
+    print(f"  {what}: {ours}   {peer}   {note}", flush=True)
+
+
+def perf():
+    return shutil.which("perf")
+
+
+def timed(args, **kwargs):
+    """(seconds, peak KiB, stdout) of a process."""
+    start = time.monotonic()
+    with open(os.path.join(DIR, "out"), "wb") as out:
+        proc = subprocess.Popen(list(map(str, args)), stdout=out, stderr=subprocess.DEVNULL, **kwargs)
+        _, status, usage = os.wait4(proc.pid, 0)
+    return time.monotonic() - start, usage.ru_maxrss, open(os.path.join(DIR, "out"), "rb").read()
+
+
+def bpf_cost():
+    """Nanoseconds of BPF a sample, in hard interrupts."""
+    with open("/proc/sys/kernel/bpf_stats_enabled", "w") as f:
+        f.write("1")
+    libs = [ktap.fixture("deep_a.so"), ktap.fixture("deep_b.so")]
+    for depth in (16, 64):
+        for count, text in ((1, "one library"), (2, "two alternating")):
+            figures = {"raw_walk": [], "build_id_helper": [], "bstack": []}
+            proc = truth.start("deep", 600, depth - 4, *libs[:count])
+            try:
+                for _ in range(ROUNDS):
+                    for name in ("raw_walk", "build_id_helper"):
+                        out = subprocess.run([os.path.join(ktap.build_dir(), "bench/cost"), name, str(proc.pid),
+                                              "0.5", "4999"], stdout=subprocess.PIPE, check=True).stdout
+                        figures[name].append(float(out))
+                    rec, _ = truth.record(DIR, "-F", 4999, "-p", proc.pid, "-d", 0.5)
+                    figures["bstack"].append(rec.ledger["bpf_ns"] / rec.ledger["fired"])
+            finally:
+                proc.kill()
+                proc.wait()
+            mid = {k: statistics.median(v) for k, v in figures.items()}
+            row(f"BPF a sample, depth {depth}, {text}", f"{mid['bstack']:.0f} ns",
+                f"raw walk {mid['raw_walk']:.0f} ns, kernel helper {mid['build_id_helper']:.0f} ns",
+                f"{mid['bstack'] / mid['raw_walk']:.2f} x raw")
+    with open("/proc/sys/kernel/bpf_stats_enabled", "w") as f:
+        f.write("0")
+
+
+def slow_down():
+    """Time of a fixed amount of work, alone and under a profiler; medians of alternating runs."""
+    work = [ktap.fixture("work"), "400"]
+    for hz in (99, 999):
+        ways = {"alone": work, "bstack": [ktap.bstack(), "record", "-q", "-F", str(hz), "-o", f"{DIR}/b.pb.gz", "--", *work]}
+        if perf():
+            ways["perf"] = ["perf", "record", "-q", "-e", "cpu-clock", "-g", "-F", str(hz), "-o", f"{DIR}/perf.data", "--", *work]
+        times = {k: [] for k in ways}
+        for _ in range(ROUNDS):
+            for name, args in ways.items():
+                out = subprocess.run(args, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=True).stdout
+                times[name].append(float(re.search(rb"\d+\.\d+", out)[0]))
+        mid = {k: statistics.median(v) for k, v in times.items()}
+        row(f"slow-down at {hz} Hz", f"{mid['bstack'] / mid['alone']:.3f}",
+            f"perf record -g {mid['perf'] / mid['alone']:.3f}" if "perf" in mid else "",
+            f"spread alone {max(times['alone']) / min(times['alone']):.3f}")
+
+
+def files():
+    """From the end of a recording to folded stacks, and the size in between."""
+    work = [ktap.fixture("work"), "1000"]
+    subprocess.run([ktap.bstack(), "record", "-q", "-F", "999", "-o", f"{DIR}/b.pb.gz", "--", *work],
+                   stdout=subprocess.DEVNULL, check=True)
+    seconds = statistics.median(timed([ktap.bstack(), "fold", f"{DIR}/b.pb.gz"])[0] for _ in range(ROUNDS))
+    peer_time = peer_size = ""
+    if perf():
+        subprocess.run(["perf", "record", "-q", "-e", "cpu-clock", "-g", "-F", "999", "-o", f"{DIR}/perf.data", "--", *work],
+                       stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True)
+        peer = statistics.median(timed(["perf", "script", "-i", f"{DIR}/perf.data"])[0] for _ in range(ROUNDS))
+        peer_time = f"perf script {peer:.3f} s"
+        peer_size = f"perf.data {os.path.getsize(f'{DIR}/perf.data'):,} bytes"
+    row("profile to folded stacks", f"{seconds:.3f} s", peer_time)
+    row("file size, about 2 s at 999 Hz", f"{os.path.getsize(f'{DIR}/b.pb.gz'):,} bytes", peer_size)
+
+
+def rates():
+    """Samples a second without loss."""
+    loop = "my $e = time + 4; while (time < $e) { syscall(39) for 1..2000 }"
+    rec, _ = truth.record(DIR, "-e", "syscalls:sys_enter_getpid", "--", "perl", "-e", loop)
+    led = rec.ledger
+    lost = led["fired"] - led["recorded"]
+    row("tracepoint stacks a second", f"{led['recorded'] / led['duration_ns'] * 1e9:,.0f}", "", f"{lost} lost of {led['fired']}")
+    proc = truth.start("chain", 600, 2)
+    try:
+        rec, _ = truth.record(DIR, "-c", 20000, "-e", "cpu-clock", "-p", proc.pid, "-d", 3)
+    finally:
+        proc.kill()
+        proc.wait()
+    led = rec.ledger
+    row("clock samples a second, both CPUs", f"{led['recorded'] / led['duration_ns'] * 1e9:,.0f}", "",
+        f"{led['fired'] - led['recorded']} lost of {led['fired']}")
+
+
+def names():
+    """Names a second, beside eu-addr2line, on the largest library at hand."""
+    lib = max((p for p in ["/usr/lib/x86_64-linux-gnu/libLLVM-14.so.1", "/usr/lib/x86_64-linux-gnu/libc.so.6"]
+               if os.path.exists(p)), key=os.path.getsize)
+    lib = os.path.realpath(lib)
+    notes = subprocess.run(["readelf", "-nW", lib], stdout=subprocess.PIPE).stdout.decode()
+    build_id = re.search(r"Build ID: ([0-9a-f]+)", notes)[1]
+    nm = subprocess.run(["nm", "-D", "--defined-only", lib], stdout=subprocess.PIPE).stdout.decode()
+    funcs = [int(l.split()[0], 16) for l in nm.splitlines() if len(l.split()) == 3 and l.split()[1] in "TW"]
+    random.seed(1)
+    seconds, resident = {}, 0
+    for count in (1000, 100000):
+        addrs = [random.choice(funcs) for _ in range(count)]
+        path = os.path.join(DIR, "names.pb.gz")
+        with open(path, "wb") as f:
+            f.write(profiles.addresses(lib, build_id, addrs))
+        seconds[count], resident, _ = timed([ktap.bstack(), "symbolize", "-o", f"{DIR}/named.pb.gz", path])
+        with open(f"{DIR}/addrs", "w") as f:
+            f.writelines(f"{a:#x}\n" for a in addrs)
+        with open(f"{DIR}/addrs") as f:
+            seconds[count, "eu"], _, _ = timed(["eu-addr2line", "-f", "-e", lib], stdin=f)
+    warm = 99000 / max(seconds[100000] - seconds[1000], 1e-6)
+    eu_warm = 99000 / max(seconds[100000, "eu"] - seconds[1000, "eu"], 1e-6)
+    base = os.path.basename(lib)
+    row(f"names a second, cold (1,000 of {base})", f"{1000 / seconds[1000]:,.0f}",
+        f"eu-addr2line {1000 / seconds[1000, 'eu']:,.0f}")
+    row("names a second, warm (the next 99,000)", f"{warm:,.0f}", f"eu-addr2line {eu_warm:,.0f}")
+
+
+def memory():
+    """A million distinct stacks."""
+    path = os.path.join(DIR, "million.pb.gz")
+    with open(path, "wb") as f:
+        f.write(profiles.many_stacks(1000000))
+    for args in (["report", "--no-tree"], ["fold"], ["flame", "-o", "-"]):
+        seconds, peak, _ = timed([ktap.bstack(), *args, path])
+        row(f"{args[0]} of 1,000,000 stacks", f"{seconds:.2f} s, {peak >> 10} MiB")
+    proc = truth.start("chain", 60, 2)
+    seconds, peak, _ = timed([ktap.bstack(), "record", "-q", "-F", "9973", "-p", proc.pid, "-d", "5", "-o", f"{DIR}/b.pb.gz"])
+    proc.kill()
+    proc.wait()
+    row("record, 5 s at 9,973 Hz, both CPUs", f"peak {peak >> 10} MiB")
+
+
+BENCHES = [bpf_cost, slow_down, files, rates, names, memory]
+
+
+def main():
+    only = sys.argv[1] if len(sys.argv) > 1 else ""
+    try:
+        for bench in BENCHES:
+            if only in bench.__name__:
+                bench()
+    finally:
+        shutil.rmtree(DIR)
+    print(f"\n{'':44}{'bstack':>20}   beside it")
+    for what, ours, peer, note in ROWS:
+        print(f"{what:44}{ours:>20}   {peer}{'; ' if peer and note else ''}{note}")
+
+
+if __name__ == "__main__":
+    main()
