@@ -73,6 +73,6 @@ check-run: $(O)/bstack $(UNIT_TESTS) $(LIVE_TESTS) fixtures
 		selftests/run -t '$(T)' $(ALL_TESTS)
 
 format:
-	$(Q)$(CLANG_FORMAT) -i $$(git ls-files -co --exclude-standard '*.c' '*.h' | grep -v '^vmlinux/')
+	$(Q)$(CLANG_FORMAT) -i $$(find bpf user selftests -name '*.[ch]')
 
 -include $(ASAN_OBJS:.o=.d) $(UNIT_TESTS:$(O)/unit/%=$(O)/asan/selftests/unit/%.d)

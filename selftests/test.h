@@ -22,7 +22,10 @@ struct test {
 	const char *name;
 	void (*run)(void);
 };
-#define TEST(fn) { .name = #fn, .run = fn }
+#define TEST(fn)                       \
+	{                              \
+		.name = #fn, .run = fn \
+	}
 
 static unsigned int test_failures;
 static char test_skip_reason[256];
@@ -41,34 +44,35 @@ __attribute__((format(printf, 3, 4), unused)) static void test_fail(const char *
 	fflush(stdout);
 }
 
-#define CHECK(cond)                                                                                \
-	({                                                                                         \
-		bool ok_ = (cond);                                                                 \
-		if (!ok_)                                                                          \
-			test_fail(__FILE__, __LINE__, "not true: %s", #cond);                      \
-		ok_;                                                                               \
+#define CHECK(cond)                                                           \
+	({                                                                    \
+		bool ok_ = (cond);                                            \
+		if (!ok_)                                                     \
+			test_fail(__FILE__, __LINE__, "not true: %s", #cond); \
+		ok_;                                                          \
 	})
-#define CHECK_EQ(actual, expected)                                                                 \
-	({                                                                                         \
-		long long a_ = (long long)(actual), e_ = (long long)(expected);                    \
-		if (a_ != e_)                                                                      \
-			test_fail(__FILE__, __LINE__, "%s is %lld (0x%llx), expected %lld (0x%llx)",  \
-				  #actual, a_, a_, e_, e_);                                        \
-		a_ == e_;                                                                          \
+#define CHECK_EQ(actual, expected)                                                                \
+	({                                                                                        \
+		long long a_ = (long long)(actual), e_ = (long long)(expected);                   \
+		if (a_ != e_)                                                                     \
+			test_fail(__FILE__, __LINE__,                                             \
+				  "%s is %lld (0x%llx), expected %lld (0x%llx)", #actual, a_, a_, \
+				  e_, e_);                                                        \
+		a_ == e_;                                                                         \
 	})
-#define CHECK_STR(actual, expected)                                                                \
-	({                                                                                         \
-		const char *a_ = (actual), *e_ = (expected);                                       \
-		bool ok_ = a_ && e_ && !strcmp(a_, e_);                                            \
-		if (!ok_)                                                                          \
-			test_fail(__FILE__, __LINE__, "%s is \"%s\", expected \"%s\"", #actual,      \
-				  a_ ? a_ : "(null)", e_ ? e_ : "(null)");                         \
-		ok_;                                                                               \
+#define CHECK_STR(actual, expected)                                                             \
+	({                                                                                      \
+		const char *a_ = (actual), *e_ = (expected);                                    \
+		bool ok_ = a_ && e_ && !strcmp(a_, e_);                                         \
+		if (!ok_)                                                                       \
+			test_fail(__FILE__, __LINE__, "%s is \"%s\", expected \"%s\"", #actual, \
+				  a_ ? a_ : "(null)", e_ ? e_ : "(null)");                      \
+		ok_;                                                                            \
 	})
-#define SKIP(...)                                                                                  \
-	do {                                                                                       \
-		snprintf(test_skip_reason, sizeof(test_skip_reason), __VA_ARGS__);                 \
-		return;                                                                            \
+#define SKIP(...)                                                                  \
+	do {                                                                       \
+		snprintf(test_skip_reason, sizeof(test_skip_reason), __VA_ARGS__); \
+		return;                                                            \
 	} while (0)
 
 __attribute__((unused)) static int test_main(const struct test *tests, int argc, char **argv)

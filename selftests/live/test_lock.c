@@ -62,7 +62,7 @@ static void pause_ns(uint64_t ns)
 {
 	struct timespec ts = { (time_t)(ns / 1000000000), (long)(ns % 1000000000) };
 
-	nanosleep(&ts, NULL);
+	nanosleep(&ts, NULL); /* polls a condition */
 }
 
 static void park_here(void)

@@ -203,17 +203,19 @@ static bool is_root(struct builder *b, uint32_t location)
 	return b->roots[location] == ROOT_YES;
 }
 
-static enum outcome outcome_of(struct builder *b, const struct raw_sample *s,
+static enum outcome outcome_of(struct builder *b, const struct raw_sample *s, size_t user_cnt,
 			       const struct frame *frames, size_t cnt)
 {
 	if (!s->user_cnt)
 		return OUTCOME_NO_USER;
+	if (user_cnt < s->user_cnt)
+		return OUTCOME_BROKEN;
 	if (s->is_truncated)
 		return OUTCOME_TRUNCATED;
 	return is_root(b, frames[cnt - 1].location) ? OUTCOME_ROOTED : OUTCOME_BROKEN;
 }
 
-static void count(struct ledger *l, const struct resolved_sample *rs)
+static void count(struct ledger *l, const struct resolved_sample *rs, size_t user_cnt)
 {
 	uint64_t *const fallback[FFB_CNT] = {
 		[FFB_NO_VMA] = &l->ffb_no_vma,
@@ -227,7 +229,8 @@ static void count(struct ledger *l, const struct resolved_sample *rs)
 
 	l->recorded++;
 	l->inconsistent += rs->is_inconsistent;
-	for (size_t i = 0; i < rs->raw->user_cnt; i++)
+	l->cut_frames += rs->raw->user_cnt - user_cnt;
+	for (size_t i = 0; i < user_cnt; i++)
 		if (rs->frames[i].fallback >= 0)
 			++*fallback[rs->frames[i].fallback];
 }
@@ -242,6 +245,18 @@ static int owner_string(struct model *m, const struct raw_sample *s, uint32_t *r
 	return strtab_add(&m->strings, owner, ret);
 }
 
+/*
+ * A "return address" where nothing can be executed means that the frame pointer was no frame
+ * pointer: what the walk found from there on is not known to be the stack. The address itself is kept.
+ */
+static size_t believable_cnt(const struct resolved_sample *rs)
+{
+	for (size_t i = 0; i < rs->raw->user_cnt; i++)
+		if (rs->frames[i].reason == REASON_GARBAGE)
+			return i + 1;
+	return rs->raw->user_cnt;
+}
+
 static int on_sample(void *ctx, const struct resolved_sample *rs)
 {
 	struct frame frames[2 * BSTACK_FRAMES];
@@ -252,12 +267,12 @@ static int on_sample(void *ctx, const struct resolved_sample *rs)
 			      .cause = (uint8_t)rs->cause,
 			      .count = 1,
 			      .weight = s->weight };
-	size_t cnt = 0;
+	size_t cnt = 0, user_cnt = believable_cnt(rs);
 	int err = 0;
 
 	for (size_t i = 0; i < s->kernel_cnt && !err; i++)
 		err = kernel_frame(b, s->kernel_ips[i], i > 0, &frames[cnt++]);
-	for (size_t i = 0; i < s->user_cnt && !err; i++)
+	for (size_t i = 0; i < user_cnt && !err; i++)
 		err = user_frame(b, s, &rs->frames[i], i > 0, &frames[cnt++]);
 	if (!err)
 		err = model_stack(b->model, frames, cnt, &out.stack);
@@ -270,12 +285,12 @@ static int on_sample(void *ctx, const struct resolved_sample *rs)
 		b->model->ledger.lost_memory++;
 		return 0;
 	}
-	out.outcome = (uint8_t)outcome_of(b, s, frames, cnt);
+	out.outcome = (uint8_t)outcome_of(b, s, user_cnt, frames, cnt);
 	err = model_sample(b->model, &out);
 	if (err)
 		b->model->ledger.lost_memory++;
 	else
-		count(&b->model->ledger, rs);
+		count(&b->model->ledger, rs, user_cnt);
 	return 0;
 }
 

@@ -51,7 +51,8 @@ static const struct opt record_table[] = {
 	  "Collect kernel stacks, too.", NULL },
 	{ 'd', "duration", "SECONDS", OPT_DOUBLE, FIELD(duration_s), 0.001, 1e9, "Event",
 	  "Stop after so long; by default at Ctrl-C, or when the targets have exited. A "
-	  "COMMAND runs on to its end.", "none" },
+	  "COMMAND runs on to its end.",
+	  "none" },
 	{ 'o', "output", "FILE", OPT_STR, FIELD(output), 0, 0, "Output",
 	  "Write the profile to FILE, - for standard output; bstack.pb.gz by default.", "file" },
 	{ 0, "no-symbols", NULL, OPT_FLAG, FIELD(no_symbols), 0, 0, "Output",

@@ -19,6 +19,7 @@ extern const char *const feature_state_keys[];
 
 struct feature {
 	const char *key;    /* "procmap_query" */
+	const char *group;  /* "kernel" or "privileges" */
 	const char *text;   /* what it is */
 	const char *since;  /* "Linux 6.11", for people */
 	const char *effect; /* what lacks without it */

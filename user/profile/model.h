@@ -90,28 +90,30 @@ struct sample {
  * JSON. Values of later members replace earlier ones. fired = recorded + the
  * lost_*, exactly.
  */
-#define LEDGER_LIST(X)                                                                 \
-	X(fired, "events that passed the filter")                                      \
-	X(recorded, "samples in the profile")                                          \
-	X(lost_ring, "lost: the ring buffer was full")                                 \
-	X(lost_nested, "lost: the kernel did not run the program (nested in another)") \
-	X(lost_memory, "lost: no memory in the profiler")                              \
-	X(sideband_lost, "mapping events the kernel dropped")                          \
-	X(inconsistent,                                                                \
-	  "stacks whose two readings disagreed: build-ids dropped, healed by address") \
-	X(ffb_no_vma, "frame fallback: no mapping")                                    \
-	X(ffb_anon, "frame fallback: anonymous memory")                                \
-	X(ffb_no_file, "frame fallback: no file")                                      \
-	X(ffb_no_note, "frame fallback: no build-id note")                             \
-	X(ffb_not_resident, "frame fallback: note not in the page cache")              \
-	X(ffb_bad_offset, "frame fallback: VALID but outside the executable segments") \
-	X(ffb_unknown, "frame fallback: not classified")                               \
-	X(duration_ns, "time recorded")                                                \
-	X(start_ns, "start, nanoseconds since the epoch")                              \
-	X(period, "one sample each so many of the event's unit (0: frequency mode)")   \
-	X(freq_hz, "samples a second asked for (0: fixed period)")                     \
-	X(bpf_runs, "runs of the sampling program, where the kernel counts them (bpf_stats_enabled)")      \
-	X(bpf_ns, "nanoseconds they took")                                                         \
+#define LEDGER_LIST(X)                                                                      \
+	X(fired, "events that passed the filter")                                           \
+	X(recorded, "samples in the profile")                                               \
+	X(lost_ring, "lost: the ring buffer was full")                                      \
+	X(lost_nested, "lost: the kernel did not run the program (nested in another)")      \
+	X(lost_memory, "lost: no memory in the profiler")                                   \
+	X(sideband_lost, "mapping events the kernel dropped")                               \
+	X(inconsistent,                                                                     \
+	  "stacks whose two readings disagreed: build-ids dropped, healed by address")      \
+	X(cut_frames, "frames left out: behind an address where nothing can be executed")   \
+	X(ffb_no_vma, "frame fallback: no mapping")                                         \
+	X(ffb_anon, "frame fallback: anonymous memory")                                     \
+	X(ffb_no_file, "frame fallback: no file")                                           \
+	X(ffb_no_note, "frame fallback: no build-id note")                                  \
+	X(ffb_not_resident, "frame fallback: note not in the page cache")                   \
+	X(ffb_bad_offset, "frame fallback: VALID but outside the executable segments")      \
+	X(ffb_unknown, "frame fallback: not classified")                                    \
+	X(duration_ns, "time recorded")                                                     \
+	X(start_ns, "start, nanoseconds since the epoch")                                   \
+	X(period, "one sample each so many of the event's unit (0: frequency mode)")        \
+	X(freq_hz, "samples a second asked for (0: fixed period)")                          \
+	X(bpf_runs,                                                                         \
+	  "runs of the sampling program, where the kernel counts them (bpf_stats_enabled)") \
+	X(bpf_ns, "nanoseconds they took")                                                  \
 	X(is_complete, "1: the recording ended in order")
 struct ledger {
 #define X(key, text) uint64_t key;

@@ -160,6 +160,12 @@ static void settle_alone(struct resolver *r, const struct process *p, const stru
 		return;
 	}
 	f->kind = VMA_HOLE;
+	if (!s && p && p->is_followed &&
+	    p->is_gone) { /* nothing executable was ever mapped there */
+		unresolved(f, REASON_GARBAGE);
+		f->fallback = !id ? f->fallback : id->is_valid ? FFB_BAD_OFFSET : FFB_NO_VMA;
+		return;
+	}
 	unresolved(f, s ? REASON_CONFLICT : p && p->is_denied ? REASON_DENIED : REASON_GONE);
 	if (id)
 		f->fallback = FFB_UNKNOWN;

@@ -23,8 +23,8 @@
  */
 int module_intern(struct resolver *r, const struct build_id *id, const char *path, uint32_t *ret)
 {
-	uint64_t hash = id->sz ? hash_bytes(id->bytes, BUILD_ID_MAX, 1) :
-				 hash_bytes(path, strlen(path), 2);
+	uint64_t hash =
+		id->sz ? hash_bytes(id->bytes, BUILD_ID_MAX, 1) : hash_bytes(path, strlen(path), 2);
 	struct hmap_iter it;
 	struct module *m;
 	int err;
@@ -268,7 +268,10 @@ static int event_fork(struct resolver *r, const struct map_event *e)
 	process_release(child); /* a number used before */
 	*child = (struct process){ .pid = e->pid, .is_used = true };
 	parent = process_find(r, e->ppid);
-	return parent ? mapset_copy(&child->maps, &parent->maps) : 0;
+	if (!parent)
+		return 0;
+	child->is_followed = parent->is_followed;
+	return mapset_copy(&child->maps, &parent->maps);
 }
 
 static int event_exec(struct resolver *r, const struct map_event *e)
@@ -281,6 +284,7 @@ static int event_exec(struct resolver *r, const struct map_event *e)
 	err = process_settle(p, e->time_ns);
 	answers_touch(p, e->time_ns, 0, UINT64_MAX);
 	mapset_clear(&p->maps);
+	p->is_followed = true;
 	p->start_ns = 0;
 	p->exec_id = 0;
 	return err;
@@ -325,6 +329,7 @@ static void event_lost(struct resolver *r, const struct map_event *e)
 			continue;
 		for (size_t k = 0; k < p->answer_cnt; k++)
 			p->answers[k]->is_void |= p->answers[k]->ready_ns >= e->since_ns;
+		p->is_followed = false;
 		mapset_clear(&p->maps);
 	}
 }

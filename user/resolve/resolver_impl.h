@@ -25,6 +25,7 @@ struct process {
 	uint64_t start_ns, exec_id; /* 0/0 until a sample tells */
 	bool is_gone;               /* a query found it gone, or it exited */
 	bool is_denied;
+	bool is_followed; /* every executable mapping since its exec came as an event */
 	struct mapset maps;
 	struct answer **answers; /* not yet entered */
 	size_t answer_cnt, answer_cap;

@@ -1,196 +1,238 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* perf_map.c - names of JIT code, from a file that the profiled process wrote. */
+/*
+ * perf_map.c - names of JIT code: lines of "START SIZE NAME", numbers in hex.
+ *
+ * Anyone may put a file in /tmp, so it is opened without following a link and believed only when
+ * the process's user or root owns it. A last line without its newline is still being written, and
+ * half a name is a wrong name: it is left out.
+ */
 #include <fcntl.h>
-#include <inttypes.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "symbol/symbol.h"
+#include "symbol/elf_impl.h"
 
-#define ENTRIES_MAX ((size_t)1 << 24)
+#define PERF_MAP_MAX_CNT ((size_t)1 << 23)
+#define STATUS_MAX_SZ    65536
 
-struct entry {
-	uint64_t start, end;
-	uint32_t line; /* later ones win */
-	const char *name;
-};
 struct perf_map {
-	char *text;            /* names point into it */
-	struct entry *entries; /* by start, without overlap */
-	size_t cnt, cap;
+	struct buf text; /* names end in NUL; range vals are offsets in it */
+	struct ranges ranges;
 };
 
 void perf_map_free(struct perf_map *p)
 {
 	if (!p)
 		return;
-	free(p->text);
-	free(p->entries);
+	buf_release(&p->text);
+	ranges_release(&p->ranges);
 	free(p);
 }
 
-/* "START SIZE name", hexadecimal; the name may hold blanks. */
-static bool line_parse(char *line, struct entry *ret)
+/* A hex number, with or without 0x, and the blank behind it. */
+static bool take_hex(char **pp, const char *end, uint64_t *ret)
 {
-	char *end;
-	uint64_t sz;
+	char *p = *pp;
+	uint64_t v = 0;
+	size_t digits = 0;
 
-	errno = 0;
-	ret->start = strtoull(line, &end, 16);
-	if (end == line || *end != ' ' || line[0] == '-' || line[0] == '+')
+	if (end - p > 2 && p[0] == '0' && (p[1] == 'x' || p[1] == 'X'))
+		p += 2;
+	for (; p < end; p++, digits++) {
+		int d = *p >= '0' && *p <= '9'   ? *p - '0'
+			: *p >= 'a' && *p <= 'f' ? *p - 'a' + 10
+			: *p >= 'A' && *p <= 'F' ? *p - 'A' + 10
+						 : -1;
+
+		if (d < 0)
+			break;
+		if (v >> 60)
+			return false;
+		v = v << 4 | (uint64_t)d;
+	}
+	if (!digits || p >= end || (*p != ' ' && *p != '\t'))
 		return false;
-	line = end + 1;
-	sz = strtoull(line, &end, 16);
-	if (end == line || *end != ' ' || line[0] == '-' || !end[1] || errno || !sz ||
-	    ret->start > UINT64_MAX - sz)
-		return false;
-	ret->end = ret->start + sz;
-	ret->name = end + 1;
+	while (p < end && (*p == ' ' || *p == '\t'))
+		p++;
+	*pp = p;
+	*ret = v;
 	return true;
 }
 
-static int entry_cmp(const void *a, const void *b)
+/* The line [p, end), end pointing at its newline, which becomes NUL. */
+static bool parse_line(const struct buf *text, char *p, char *end, struct range_in *ret)
 {
-	const struct entry *x = a, *y = b;
+	uint64_t start, size;
 
-	if (x->start != y->start)
-		return x->start < y->start ? -1 : 1;
-	return x->line < y->line ? -1 : x->line > y->line;
+	if (end > p && end[-1] == '\r')
+		end--;
+	if (!take_hex(&p, end, &start) || !take_hex(&p, end, &size) || p >= end || !*p)
+		return false;
+	if (!size || size > UINT32_MAX || size > UINT64_MAX - start)
+		return false;
+	if (end - p > SYM_NAME_MAX)
+		end = p + SYM_NAME_MAX;
+	*end = '\0';
+	*ret = (struct range_in){
+		.start = start,
+		.len = (uint32_t)size,
+		.val = (uint32_t)(p - text->data),
+	};
+	return true;
 }
 
-static int lines_add(struct perf_map *p)
+static int parse_text(struct perf_map *m)
 {
-	char *line, *rest = p->text;
-	uint32_t number = 0;
+	char *p = m->text.data, *end = p + m->text.len, *nl;
+	struct range_in *in = NULL;
+	size_t cnt = 0, cap = 0;
+	int err = 0;
 
-	while ((line = strsep(&rest, "\n"))) {
-		struct entry e = { .line = number++ };
-		size_t len = strlen(line);
+	for (; !err && p && p < end && (nl = memchr(p, '\n', (size_t)(end - p))); p = nl + 1) {
+		struct range_in r;
 
-		if (len && line[len - 1] == '\r')
-			line[len - 1] = '\0';
-		if (!line_parse(line, &e))
+		if (!parse_line(&m->text, p, nl, &r))
 			continue;
-		if (array_reserve(&p->entries, &p->cap, p->cnt + 1, sizeof(e), ENTRIES_MAX))
-			return -ENOMEM;
-		p->entries[p->cnt++] = e;
+		r.prio = (uint32_t)cnt;
+		err = array_reserve(&in, &cap, cnt + 1, sizeof(*in), PERF_MAP_MAX_CNT);
+		if (!err)
+			in[cnt++] = r;
 	}
-	return 0;
+	if (!err)
+		err = ranges_build(in, cnt, &m->ranges);
+	free(in);
+	return err;
 }
 
-/*
- * Code is freed and its place used again: of two that overlap the later one tells the truth. Looked up by
- * the nearest start at or below an address; what an older entry held beyond is given up.
- */
-static void overlaps_settle(struct perf_map *p)
+/* Takes what is in text; on failure too. */
+static int perf_map_make(struct buf *text, struct perf_map **ret)
 {
-	size_t kept = 0;
+	struct perf_map *m = calloc(1, sizeof(*m));
+	int err = text->err;
 
-	for (size_t i = 0; i < p->cnt; i++) {
-		struct entry e = p->entries[i];
-		bool is_dead = false;
-
-		while (kept && p->entries[kept - 1].end > e.start) {
-			struct entry *last = &p->entries[kept - 1];
-
-			if (last->line >
-			    e.line) { /* the later one stands: keep what reaches beyond it */
-				is_dead = e.end <= last->end;
-				e.start = last->end;
-				break;
-			}
-			last->end = e.start;
-			if (last->end > last->start)
-				break;
-			kept--;
-		}
-		if (!is_dead)
-			p->entries[kept++] = e;
+	if (!m || err) {
+		buf_release(text);
+		free(m);
+		return m ? err : -ENOMEM;
 	}
-	p->cnt = kept;
+	m->text = *text;
+	*text = (struct buf){};
+	err = parse_text(m);
+	if (err) {
+		perf_map_free(m);
+		return err;
+	}
+	*ret = m;
+	return 0;
 }
 
 int perf_map_parse(const char *text, size_t len, struct perf_map **ret)
 {
-	struct perf_map *p = calloc(1, sizeof(*p));
-	int err;
+	struct buf copy = {};
 
-	if (!p)
-		return -ENOMEM;
-	p->text = strndup(text, len);
-	err = p->text ? lines_add(p) : -ENOMEM;
-	if (err) {
-		perf_map_free(p);
-		return err;
-	}
-	if (p->cnt)
-		qsort(p->entries, p->cnt, sizeof(*p->entries), entry_cmp);
-	overlaps_settle(p);
-	*ret = p;
-	return 0;
+	if (len > PERF_MAP_MAX_SZ)
+		return -EFBIG;
+	buf_add(&copy, text, len);
+	return perf_map_make(&copy, ret);
 }
 
 const char *perf_map_find(const struct perf_map *p, uint64_t addr)
 {
-	size_t lo = 0, hi = p->cnt;
+	const struct range_piece *piece;
+	uint64_t off;
 
-	while (lo < hi) {
-		size_t mid = lo + (hi - lo) / 2;
-
-		if (p->entries[mid].start <= addr)
-			lo = mid + 1;
-		else
-			hi = mid;
-	}
-	return lo && p->entries[lo - 1].end > addr ? p->entries[lo - 1].name : NULL;
+	piece = ranges_find(&p->ranges, addr, &off);
+	return piece ? p->text.data + piece->val : NULL;
 }
 
-/* The number of a process in its own pid namespace, and its effective uid, where they can be read. */
-static int status_read(pid_t pid, int *ret_ns_pid, uid_t *ret_uid)
+/* Effective user id, and the process's id in the innermost pid namespace it is in. */
+static int read_status(pid_t pid, uid_t *ret_uid, long *ret_nspid)
 {
-	FILE *f CLEANUP(cleanup_fclose) = NULL;
-	char path[64], line[256], *tab;
+	int fd CLEANUP(cleanup_close) = -1;
+	char *text CLEANUP(cleanup_free) = NULL;
+	const char *uids, *pids;
+	struct buf b = {};
 	unsigned int uid;
+	char path[32];
+	int err;
 
-	snprintf(path, sizeof(path), "/proc/%d/status", pid);
-	f = fopen(path, "re");
-	if (!f)
-		return -errno;
-	while (fgets(line, sizeof(line), f)) {
-		if (sscanf(line, "Uid: %*u %u", &uid) == 1)
-			*ret_uid = uid;
-		tab = strrchr(line, '\t');
-		if (!strncmp(line, "NSpid:", 6) && tab)
-			*ret_ns_pid = atoi(tab + 1); /* the last one is the innermost */
+	snprintf(path, sizeof(path), "/proc/%d/status", (int)pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return errno == ENOENT ? -ESRCH : -errno;
+	err = read_all(fd, &b, STATUS_MAX_SZ);
+	text = b.data;
+	if (err)
+		return err;
+	/* the thread name, which comes first, cannot hold a newline */
+	uids = text ? strstr(text, "\nUid:") : NULL;
+	if (!uids || sscanf(uids, "\nUid: %*u %u", &uid) != 1)
+		return -EINVAL;
+	*ret_nspid = pid;
+	pids = strstr(text, "\nNSpid:");
+	if (pids) {
+		size_t len = strcspn(pids + 1, "\n") + 1;
+
+		while (len && pids[len - 1] >= '0' && pids[len - 1] <= '9')
+			len--;
+		*ret_nspid = strtol(pids + len, NULL, 10);
 	}
+	*ret_uid = uid;
 	return 0;
+}
+
+static int check_owner(int fd, uid_t uid)
+{
+	struct stat st;
+
+	if (fstat(fd, &st))
+		return -errno;
+	return st.st_uid && st.st_uid != uid ? -EPERM : 0;
+}
+
+static int perf_map_failed(struct error *e, int err, pid_t pid, const char *path)
+{
+	static const struct {
+		int err;
+		const char *why;
+	} reasons[] = {
+		{ -ELOOP, "it is a symbolic link" },
+		{ -EISDIR, "it is a folder" },
+		{ -EINVAL, "it is not a regular file" },
+		{ -EPERM, "it belongs neither to the process's user nor to root" },
+		{ -EFBIG, "it is too large" },
+		{ -E2BIG, "it has too many lines" },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(reasons); i++)
+		if (reasons[i].err == err)
+			return error_set(e, -err, "cannot use %s of process %d: %s", path, (int)pid,
+					 reasons[i].why);
+	return error_errno(e, -err, "cannot read %s of process %d", path, (int)pid);
 }
 
 int perf_map_open(pid_t pid, struct perf_map **ret, struct error *e)
 {
 	int fd CLEANUP(cleanup_close) = -1;
-	struct buf text CLEANUP(buf_release) = {};
-	char path[96];
-	struct stat st;
+	struct buf text = { .max = PERF_MAP_MAX_SZ + STATUS_MAX_SZ * 2 };
+	char path[64] = "the perf map";
+	long nspid = pid;
 	uid_t uid = 0;
-	int ns_pid = pid, err = status_read(pid, &ns_pid, &uid);
+	int err;
 
+	err = read_status(pid, &uid, &nspid);
 	if (err)
-		return error_errno(e, -err, "cannot read /proc/%d/status", pid);
-	snprintf(path, sizeof(path), "/proc/%d/root/tmp/perf-%d.map", pid, ns_pid);
-	fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW | O_NOCTTY);
-	if (fd < 0)
-		return error_errno(e, errno, "cannot open %s", path);
-	if (fstat(fd, &st))
-		return error_errno(e, errno, "cannot read %s", path);
-	if (!S_ISREG(st.st_mode) || (st.st_uid != uid && st.st_uid != 0))
-		return error_set(e, EPERM, "%s: not a regular file of the process's own user",
-				 path);
-	if ((uint64_t)st.st_size > PERF_MAP_MAX_SZ)
-		return error_set(e, EFBIG, "%s: larger than %zu MiB", path, PERF_MAP_MAX_SZ >> 20);
-	err = read_all(fd, &text, PERF_MAP_MAX_SZ);
+		return perf_map_failed(e, err, pid, path);
+	snprintf(path, sizeof(path), "/tmp/perf-%ld.map", nspid);
+	fd = file_open_in_root(pid, path, true, PERF_MAP_MAX_SZ);
+	err = fd < 0 ? fd : check_owner(fd, uid);
 	if (!err)
-		err = perf_map_parse(text.data ? text.data : "", text.len, ret);
-	return err ? error_errno(e, -err, "cannot read %s", path) : 0;
+		err = read_all(fd, &text, PERF_MAP_MAX_SZ);
+	if (err) {
+		buf_release(&text);
+		return perf_map_failed(e, err, pid, path);
+	}
+	err = perf_map_make(&text, ret);
+	return err ? perf_map_failed(e, err, pid, path) : 0;
 }

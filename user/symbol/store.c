@@ -1,65 +1,95 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* store.c - files by build-id, opened and indexed once, and the look-ups of symbol.h. */
-#include <elfutils/libdw.h>
-#include <inttypes.h>
+/*
+ * store.c - one module for each build-id: its file, kept from the moment it was seen, and its
+ * index, made at the first question. What is asked is answered here.
+ */
 #include <string.h>
-#include <sys/stat.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
-#include "symbol/store_impl.h"
+#include "symbol/elf_impl.h"
 
-#define FILES_MAX ((size_t)1 << 20)
+#define MODULE_MAX_CNT   ((size_t)1 << 20)
+#define DEBUG_DIRS_MAX   256
+#define KEPT_FD_MAX      1024
+#define DEBUGLINK_MAX_SZ 256
 
-static int dirs_copy(struct symbols *s, const char *const *dirs)
+static int copy_dirs(const char *const *dirs, char ***ret)
 {
 	size_t cnt = 0;
+	char **copy;
 
 	while (dirs && dirs[cnt])
 		cnt++;
-	s->debug_dirs = calloc(cnt + 1, sizeof(*s->debug_dirs));
-	if (!s->debug_dirs)
+	if (cnt > DEBUG_DIRS_MAX)
+		return -E2BIG;
+	copy = calloc(cnt + 1, sizeof(*copy));
+	if (!copy)
 		return -ENOMEM;
-	for (; s->debug_dir_cnt < cnt; s->debug_dir_cnt++) {
-		s->debug_dirs[s->debug_dir_cnt] = strdup(dirs[s->debug_dir_cnt]);
-		if (!s->debug_dirs[s->debug_dir_cnt])
+	*ret = copy;
+	for (size_t i = 0; i < cnt; i++) {
+		copy[i] = strdup(dirs[i]);
+		if (!copy[i])
 			return -ENOMEM;
 	}
 	return 0;
 }
 
+/* A quarter of the descriptors that this process may have: events need them too. */
+static size_t kept_fd_max(void)
+{
+	struct rlimit lim;
+
+	if (getrlimit(RLIMIT_NOFILE, &lim) || lim.rlim_cur / 4 > KEPT_FD_MAX)
+		return KEPT_FD_MAX;
+	return (size_t)lim.rlim_cur / 4;
+}
+
 int symbols_new(const struct symbols_opts *o, struct symbols **ret)
 {
+	static const struct symbols_opts defaults;
 	struct symbols *s = calloc(1, sizeof(*s));
 	int err;
 
 	if (!s)
 		return -ENOMEM;
-	s->vdso.kept_fd = -1;
-	s->no_demangle = o->no_demangle;
-	err = dirs_copy(s, o->debug_dirs);
+	if (!o)
+		o = &defaults;
+	elf_version(EV_CURRENT);
+	s->names.no_demangle = o->no_demangle;
+	s->fd_max = kept_fd_max();
+	err = copy_dirs(o->debug_dirs, &s->debug_dirs);
 	s->sysroot = strdup(o->sysroot ? o->sysroot : "");
 	s->kallsyms_path = strdup(o->kallsyms_path ? o->kallsyms_path : "/proc/kallsyms");
-	if (err || !s->sysroot || !s->kallsyms_path) {
+	if (!err && (!s->sysroot || !s->kallsyms_path))
+		err = -ENOMEM;
+	if (err) {
 		symbols_free(s);
-		return -ENOMEM;
+		return err;
 	}
 	*ret = s;
 	return 0;
+}
+
+static void module_free(struct module *m)
+{
+	elf_file_free(m->runtime);
+	elf_file_free(m->debug);
+	symtab_free(m->tab);
+	free(m);
 }
 
 void symbols_free(struct symbols *s)
 {
 	if (!s)
 		return;
-	for (size_t i = 0; i < s->file_cnt; i++) {
-		sym_file_release(s->files[i]);
-		free(s->files[i]);
-	}
-	free(s->files);
+	for (size_t i = 0; i < s->module_cnt; i++)
+		module_free(s->modules[i]);
+	free(s->modules);
 	hmap_release(&s->map);
-	sym_file_release(&s->vdso);
-	ksyms_release(&s->kernel);
-	for (size_t i = 0; i < s->debug_dir_cnt; i++)
+	names_release(&s->names);
+	kallsyms_release(&s->kallsyms);
+	for (size_t i = 0; s->debug_dirs && s->debug_dirs[i]; i++)
 		free(s->debug_dirs[i]);
 	free(s->debug_dirs);
 	free(s->sysroot);
@@ -67,185 +97,336 @@ void symbols_free(struct symbols *s)
 	free(s);
 }
 
-/* The file of a build-id, made when it is new; NULL: no memory, or no build-id. */
-static struct sym_file *file_get(struct symbols *s, const struct build_id *id)
+int module_get(struct symbols *s, const struct build_id *id, struct module **ret)
 {
-	uint64_t hash = hash_bytes(id->bytes, BUILD_ID_MAX, 3);
-	struct sym_file *f;
+	/* without the length: zeros at the end may have been lost on the way */
+	uint64_t hash = hash_bytes(id->bytes, BUILD_ID_MAX, 2);
 	struct hmap_iter it;
+	struct module *m;
+	int err;
 
-	if (!id->sz)
-		return NULL;
+	if (!id->sz || id->sz > BUILD_ID_MAX)
+		return -ENOENT;
 	for (uint32_t i = hmap_first(&s->map, hash, &it); i != HMAP_NONE;
-	     i = hmap_next(&s->map, &it))
-		if (build_id_same_bytes(&s->files[i]->id, id))
-			return s->files[i];
-	if (array_reserve(&s->files, &s->file_cap, s->file_cnt + 1, sizeof(f), FILES_MAX))
-		return NULL;
-	f = calloc(1, sizeof(*f));
-	if (!f || hmap_add(&s->map, hash, (uint32_t)s->file_cnt)) {
-		free(f);
-		return NULL;
+	     i = hmap_next(&s->map, &it)) {
+		if (build_id_same_bytes(&s->modules[i]->id, id)) {
+			*ret = s->modules[i];
+			return 0;
+		}
 	}
-	f->id = *id;
-	f->kept_fd = -1;
-	s->files[s->file_cnt++] = f;
-	return f;
+	err = array_reserve(&s->modules, &s->module_cap, s->module_cnt + 1, sizeof(*s->modules),
+			    MODULE_MAX_CNT);
+	if (err)
+		return err;
+	m = calloc(1, sizeof(*m));
+	if (!m)
+		return -ENOMEM;
+	m->id = *id;
+	m->state = SYMBOLS_NO_FILE;
+	err = hmap_add(&s->map, hash, (uint32_t)s->module_cnt);
+	if (err) {
+		free(m);
+		return err;
+	}
+	s->modules[s->module_cnt++] = m;
+	*ret = m;
+	return 0;
+}
+
+/* .symtab of f, if it has functions: true, and the module has its index. */
+static bool index_full(struct module *m, const struct elf_file *f)
+{
+	struct symbuild b = {};
+
+	if (!symbuild_add(&b, f, SHT_SYMTAB) && b.cnt && !symbuild_finish(&b, &m->tab))
+		m->state = SYMBOLS_FOUND;
+	symbuild_release(&b);
+	return m->state == SYMBOLS_FOUND;
+}
+
+/* What a file without .symtab says of itself: exported functions, and MiniDebugInfo. */
+static int index_stripped(struct module *m, const struct elf_file *f)
+{
+	struct elf_file *mini = NULL;
+	struct symbuild b = {};
+	size_t exported;
+	bool is_full;
+	int err;
+
+	err = symbuild_add(&b, f, SHT_DYNSYM);
+	exported = b.cnt;
+	if (!err && !minidebug_open(f, &mini))
+		err = symbuild_add(&b, mini, SHT_SYMTAB);
+	is_full = b.cnt > exported;
+	elf_file_free(mini);
+	if (!err && b.cnt)
+		err = symbuild_finish(&b, &m->tab);
+	symbuild_release(&b);
+	if (!err)
+		m->state = is_full ? SYMBOLS_FOUND : exported ? SYMBOLS_EXPORTED : SYMBOLS_STRIPPED;
+	return err;
+}
+
+int module_index(struct module *m, const struct elf_file *runtime)
+{
+	return index_full(m, runtime) ? 0 : index_stripped(m, runtime);
+}
+
+static void module_keep(struct symbols *s, struct module *m, struct elf_file *f)
+{
+	m->runtime = f;
+	if (f->fd >= 0)
+		s->fd_cnt++;
+}
+
+static void module_close_fd(struct symbols *s, struct module *m)
+{
+	if (!m->runtime || m->runtime->fd < 0)
+		return;
+	elf_file_close_fd(m->runtime);
+	s->fd_cnt--;
+}
+
+/* Take f when it is of this module; else let go of it. Its symbols are read either way. */
+static void try_file(struct symbols *s, struct module *m, struct elf_file *f)
+{
+	if (!build_id_same_bytes(&f->id, &m->id)) {
+		elf_file_free(f);
+		return;
+	}
+	if (m->state != SYMBOLS_FOUND)
+		index_full(m, f);
+	if (!f->is_debug && f->seg_cnt && !m->runtime) {
+		module_keep(s, m, f);
+	} else if (!m->debug && f->seg_cnt) {
+		elf_file_close_fd(f);
+		m->debug = f;
+	} else {
+		if (m->state == SYMBOLS_NO_FILE)
+			m->state = SYMBOLS_STRIPPED;
+		elf_file_free(f);
+	}
+}
+
+/* A path that was searched before in vain is not searched again; remembers path. */
+static bool is_new_path(struct module *m, const char *path)
+{
+	uint64_t hash = hash_bytes(path, strlen(path), 3);
+
+	for (unsigned int i = 0; i < m->tried_cnt; i++)
+		if (m->tried[i] == hash)
+			return false;
+	if (m->tried_cnt == MODULE_TRIED_MAX)
+		return false;
+	m->tried[m->tried_cnt++] = hash;
+	return true;
+}
+
+static void search_places(struct symbols *s, struct module *m, const char *path)
+{
+	char link[DEBUGLINK_MAX_SZ] = "";
+	struct places p = { .s = s, .id = m->id, .path = path, .link = link };
+	const struct elf_file *link_of = NULL;
+	struct buf candidate = {};
+
+	for (;;) {
+		struct elf_file *f;
+
+		if (m->runtime && link_of != m->runtime) {
+			link_of = m->runtime;
+			elf_debuglink(link_of, link, sizeof(link));
+			p.id = link_of->id;
+		}
+		if (m->state == SYMBOLS_FOUND || !places_next(&p, &candidate))
+			break;
+		if (!elf_file_open(candidate.data, &f))
+			try_file(s, m, f);
+	}
+	buf_release(&candidate);
+}
+
+/* The mapped file gives segments and call frames; it is wanted even when names were found elsewhere. */
+static void find_runtime(struct symbols *s, struct module *m, const char *path)
+{
+	struct elf_file *f;
+
+	if (!m->runtime && path[0] == '/' && !elf_file_open(path, &f))
+		try_file(s, m, f);
+}
+
+/* Too many files are open: read what may be needed later, and close this one. */
+static void limit_fds(struct symbols *s, struct module *m)
+{
+	if (s->fd_cnt <= s->fd_max || !m->runtime)
+		return;
+	elf_file_cfi(m->runtime);
+	module_close_fd(s, m);
+}
+
+void module_load(struct symbols *s, struct module *m, const char *path)
+{
+	bool is_new;
+
+	if (m->is_loaded && m->state != SYMBOLS_NO_FILE)
+		return;
+	is_new = is_new_path(m, path);
+	if (m->is_loaded && !is_new)
+		return;
+	m->is_loaded = true;
+	if (m->runtime)
+		index_full(m, m->runtime);
+	search_places(s, m, path);
+	find_runtime(s, m, path);
+	if (m->state != SYMBOLS_FOUND && m->runtime)
+		index_stripped(m, m->runtime);
+	else if (m->state == SYMBOLS_NO_FILE && m->debug)
+		m->state = SYMBOLS_STRIPPED;
+	limit_fds(s, m);
+}
+
+/* The file of a mapping, or -errno; -ESTALE: it has another build-id. */
+static int open_hinted(const struct build_id *id, int fd, struct elf_file **ret)
+{
+	struct elf_file *f;
+	int err;
+
+	if (fd < 0)
+		return fd;
+	err = elf_file_open_fd(fd, &f);
+	if (err)
+		return err;
+	if (!build_id_same_bytes(&f->id, id)) {
+		elf_file_free(f);
+		return -ESTALE;
+	}
+	*ret = f;
+	return 0;
+}
+
+static int open_mapped(const struct build_id *id, const char *path, pid_t pid, uint64_t start,
+		       uint64_t end, struct elf_file **ret)
+{
+	bool is_path = path[0] == '/';
+	int err = -ENOENT;
+	char link[96];
+
+	if (pid > 0 && end > start) {
+		snprintf(link, sizeof(link), "/proc/%d/map_files/%llx-%llx", (int)pid,
+			 (unsigned long long)start, (unsigned long long)end);
+		err = open_hinted(id, file_open_regular(link, ELF_FILE_MAX_SZ), ret);
+	}
+	if (err && pid > 0 && is_path)
+		err = open_hinted(id, file_open_in_root(pid, path, false, ELF_FILE_MAX_SZ), ret);
+	if (err && is_path)
+		err = open_hinted(id, file_open_regular(path, ELF_FILE_MAX_SZ), ret);
+	return err;
 }
 
 int symbols_hint(struct symbols *s, const struct build_id *id, const char *path, pid_t pid,
 		 uint64_t start, uint64_t end)
 {
-	struct sym_file *f = file_get(s, id);
-	struct elf_file *probe;
-	char link[4096];
-	int fd = -ENOENT, err;
+	struct elf_file *f;
+	struct module *m;
+	int err;
 
-	if (!f)
-		return id->sz ? -ENOMEM : -EINVAL;
-	if (f->is_searched || f->kept_fd >= 0)
+	err = module_get(s, id, &m);
+	if (err)
+		return err;
+	if (m->runtime)
 		return 0;
-	if (pid > 0) {
-		snprintf(link, sizeof(link), "/proc/%d/map_files/%" PRIx64 "-%" PRIx64, pid, start,
-			 end);
-		fd = elf_open_path(link);
+	err = open_mapped(id, path, pid, start, end, &f);
+	if (err)
+		return err;
+	module_keep(s, m, f);
+	if (m->state == SYMBOLS_NO_FILE)
+		m->is_loaded = false;
+	if (s->fd_cnt > s->fd_max) {
+		module_load(s, m, path);
+		limit_fds(s, m);
 	}
-	if (fd < 0 && pid > 0 && path[0] == '/') {
-		snprintf(link, sizeof(link), "/proc/%d/root%s", pid, path);
-		fd = elf_open_path(link);
-	}
-	if (fd < 0 && path[0] == '/')
-		fd = elf_open_path(path);
-	if (fd < 0)
-		return fd;
-	f->kept_fd = dup(fd);
-	err = elf_file_take(fd, id,
-			    &probe); /* checks, and lets go: its symbols are read when asked for */
-	if (!err)
-		elf_file_free(probe);
-	if (f->kept_fd >= 0 && err) {
-		close(f->kept_fd);
-		f->kept_fd = -1;
-	}
-	return err;
+	return 0;
 }
 
-static struct sym_file *file_ready(struct symbols *s, const struct build_id *id, const char *path)
+static int module_find(struct symbols *s, const struct build_id *id, const char *path,
+		       struct module **ret)
 {
-	struct sym_file *f = file_get(s, id);
+	int err = module_get(s, id, ret);
 
-	if (f)
-		sym_file_search(s, f, path);
-	return f;
+	if (!err)
+		module_load(s, *ret, path ? path : "");
+	return err;
 }
 
 enum symbols_state symbols_state(struct symbols *s, const struct build_id *id, const char *path)
 {
-	struct sym_file *f = file_ready(s, id, path);
+	struct module *m;
 
-	return f ? f->state : SYMBOLS_NO_FILE;
+	return module_find(s, id, path, &m) ? SYMBOLS_NO_FILE : m->state;
 }
 
-static int find_in(const struct symbols *s, struct sym_file *f, uint64_t vaddr,
-		   struct sym_name *ret)
+static int module_name(struct symbols *s, const struct module *m, uint64_t vaddr,
+		       struct sym_name *ret)
 {
-	struct sym *sym = symtab_find(&f->symtab, vaddr);
+	const char *name;
+	uint64_t off;
+	int err;
 
-	if (!sym)
+	name = m->tab ? symtab_find(m->tab, vaddr, &off) : NULL;
+	if (!name)
 		return -ENOENT;
-	if (!sym->is_demangle_tried && !s->no_demangle) {
-		sym->is_demangle_tried = true;
-		sym->demangled = sym_demangle(sym->name);
-	}
-	*ret = (struct sym_name){
-		.name = sym->demangled ? sym->demangled : sym->name,
-		.system_name = sym->name,
-		.offset = vaddr - sym->start,
-	};
-	return 0;
+	err = names_get(&s->names, name, "", ret);
+	if (!err)
+		ret->offset = off;
+	return err;
 }
 
 int symbols_find(struct symbols *s, const struct build_id *id, const char *path, uint64_t vaddr,
 		 struct sym_name *ret)
 {
-	struct sym_file *f = file_ready(s, id, path);
+	struct module *m;
+	int err = module_find(s, id, path, &m);
 
-	return f ? find_in(s, f, vaddr, ret) : -ENOENT;
+	return err ? err : module_name(s, m, vaddr, ret);
+}
+
+static int module_find_off(struct symbols *s, const struct module *m, uint64_t off,
+			   struct sym_name *ret)
+{
+	const struct elf_file *f = m->runtime ? m->runtime : m->debug;
+	uint64_t vaddr;
+	int err;
+
+	err = f ? elf_file_off_to_vaddr(f, off, &vaddr) : -ENOENT;
+	return err ? err : module_name(s, m, vaddr, ret);
 }
 
 int symbols_find_off(struct symbols *s, const struct build_id *id, const char *path, uint64_t off,
 		     struct sym_name *ret)
 {
-	struct sym_file *f = file_ready(s, id, path);
-	uint64_t vaddr;
+	struct module *m;
+	int err = module_find(s, id, path, &m);
 
-	/* A debug file's program headers are those of the file it was made from. */
-	if (!f || !((f->runtime && elf_off_to_vaddr(f->runtime->elf, off, &vaddr)) ||
-		    (f->debug && elf_off_to_vaddr(f->debug->elf, off, &vaddr))))
-		return -ENOENT;
-	return find_in(s, f, vaddr, ret);
-}
-
-bool symbols_is_root(struct symbols *s, const struct build_id *id, const char *path, uint64_t vaddr)
-{
-	struct sym_file *f = file_ready(s, id, path);
-	Dwarf_Op ops_mem[3], *ops;
-	Dwarf_Frame *frame = NULL;
-	Dwarf_Addr start, end;
-	bool is_signal, is_root = false;
-	size_t op_cnt;
-	int ra;
-
-	if (!f || !f->runtime)
-		return false;
-	if (!f->is_cfi_tried) {
-		f->is_cfi_tried = true;
-		f->cfi = dwarf_getcfi_elf(f->runtime->elf);
-	}
-	if (!f->cfi || dwarf_cfi_addrframe(f->cfi, vaddr, &frame))
-		return false;
-	ra = dwarf_frame_info(frame, &start, &end, &is_signal);
-	if (ra >= 0 && !dwarf_frame_register(frame, ra, ops_mem, &ops, &op_cnt))
-		is_root = !op_cnt &&
-			  ops == ops_mem; /* libdw.h: undefined, as against the same value */
-	free(frame);
-	return is_root;
-}
-
-int symbols_find_kernel(struct symbols *s, uint64_t addr, struct sym_name *ret)
-{
-	int err = 0;
-
-	if (!s->kernel.is_loaded)
-		err = ksyms_load(&s->kernel, s->kallsyms_path);
-	return err ? err : ksyms_find(&s->kernel, addr, ret);
-}
-
-static int vdso_load(struct symbols *s)
-{
-	if (!s->is_vdso_tried) {
-		s->is_vdso_tried = true;
-		s->vdso.is_searched = true;
-		if (!vdso_file(&s->vdso.runtime) && elf_build_id(s->vdso.runtime->elf, &s->vdso.id))
-			sym_file_index(&s->vdso);
-	}
-	return s->vdso.id.sz ? 0 : -ENOENT;
-}
-
-int symbols_vdso(struct symbols *s, struct build_id *ret_id)
-{
-	int err = vdso_load(s);
-
-	if (!err)
-		*ret_id = s->vdso.id;
-	return err;
+	return err ? err : module_find_off(s, m, off, ret);
 }
 
 int symbols_find_vdso(struct symbols *s, uint64_t off, struct sym_name *ret)
 {
-	uint64_t vaddr;
+	struct build_id id;
+	int err = symbols_vdso(s, &id);
 
-	if (vdso_load(s) || !elf_off_to_vaddr(s->vdso.runtime->elf, off, &vaddr))
-		return -ENOENT;
-	return find_in(s, &s->vdso, vaddr, ret);
+	return err ? err : module_find_off(s, s->vdso, off, ret);
+}
+
+bool symbols_is_root(struct symbols *s, const struct build_id *id, const char *path, uint64_t vaddr)
+{
+	struct cfi *cfi;
+	struct module *m;
+
+	if (module_find(s, id, path, &m))
+		return false;
+	if (!m->runtime)
+		return false;
+	cfi = elf_file_cfi(m->runtime);
+	module_close_fd(s, m);
+	return cfi && cfi_is_root(cfi, vaddr);
 }

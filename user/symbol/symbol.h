@@ -31,6 +31,8 @@ void symbols_free(struct symbols *s);
  * /proc/PID/root/PATH can be opened, even if deleted or in another mount namespace. The file is
  * opened now and kept (its symbols are read at the first look-up); a file whose
  * build-id differs is refused. 0, or -errno: a hint that did not work is not an error of the caller's.
+ * -ESTALE: another build-id. Only so many files stay open (a quarter of RLIMIT_NOFILE, at most
+ * 1,024): beyond that the symbols are read at once and the file is closed.
  */
 int symbols_hint(struct symbols *s, const struct build_id *id, const char *path, pid_t pid,
 		 uint64_t start, uint64_t end);
@@ -82,6 +84,9 @@ char *sym_demangle(const char *name);
  * perf_map - names of JIT code, from /tmp/perf-PID.map as the process sees it: opened through
  * /proc/PID/root, PID being the one inside its pid namespace (NSpid), no symlinks, regular, owned by
  * the process's uid or root, at most PERF_MAP_MAX_SZ. Later lines win over earlier ones that they overlap.
+ * A last line without its newline is still being written: it is left out. Errors of perf_map_open
+ * besides -ENOENT: -ESRCH no such process, -ELOOP a symlink, -EISDIR, -EINVAL no regular file,
+ * -EPERM the wrong owner, -EFBIG, -E2BIG.
  */
 struct perf_map;
 #define PERF_MAP_MAX_SZ ((size_t)256 << 20)
