@@ -39,6 +39,7 @@ struct bstack_settings {
 	__u32 has_kernel;     /* collect kernel stacks too */
 	__u32 has_cpu_filter; /* only CPUs in map cpus */
 	__u32 is_rt;          /* PREEMPT_RT */
+	__u32 has_rows;       /* unwind by rows where there are tables */
 	__u32 wakeup_sz;      /* wake the reader when so many bytes wait */
 };
 
@@ -68,12 +69,124 @@ struct bstack_id_frame {
 	__u64 offset_or_ip;
 };
 
+/*
+ * Unwinding by rows. user/unwind/ makes a table of each file's .eh_frame; BPF finds a frame's row by binary
+ * search. All arrays are mapped into the loader, which writes what no index points to yet, and
+ * then sets the index.
+ */
+
+/* From pc on (link-time address less the file's base) this rule holds, until the next row's pc. */
+struct bstack_row {
+	__u32 pc;
+	__u16 rule; /* index in the file's rules, or BSTACK_RULE_NONE */
+	__u16 unused;
+};
+#define BSTACK_RULE_NONE 0xffff
+
+/*
+ * Registers that unwinding follows, beside ip and sp. The first BSTACK_REGS survive calls: a rule may say where
+ * they are saved. The others are known where code was interrupted, and lost in its callers.
+ */
+enum bstack_reg {
+	BSTACK_BP,
+	BSTACK_BX,
+	BSTACK_R12,
+	BSTACK_R13,
+	BSTACK_R14,
+	BSTACK_R15,
+	BSTACK_REGS,
+	BSTACK_AX = BSTACK_REGS,
+	BSTACK_CX,
+	BSTACK_DX,
+	BSTACK_SI,
+	BSTACK_DI,
+	BSTACK_R8,
+	BSTACK_R9,
+	BSTACK_R10,
+	BSTACK_R11,
+	BSTACK_REGS_ALL,
+};
+
+/* How the canonical frame address (CFA), the caller's sp, is found. */
+enum bstack_cfa {
+	BSTACK_CFA_SP,     /* sp + cfa_off */
+	BSTACK_CFA_REG,    /* reg + cfa_off */
+	BSTACK_CFA_SP_AT,  /* what is stored at sp + cfa_off, + cfa_add */
+	BSTACK_CFA_REG_AT, /* what is stored at reg + cfa_off, + cfa_add */
+	BSTACK_CFA_PLT,    /* a PLT stub: sp + 8, and 8 more behind its push */
+	BSTACK_CFA_SIGNAL, /* a signal frame: everything is in the ucontext at sp */
+	BSTACK_CFA_ROOT,   /* the return address is undefined: nobody called this */
+	BSTACK_CFA_UNSUPPORTED,
+};
+struct bstack_rule {
+	__u8 cfa;      /* enum bstack_cfa */
+	__u8 reg;      /* enum bstack_reg, for CFA_REG and CFA_REG_AT */
+	__u8 saved;    /* bit of each enum bstack_reg that is stored at CFA + off[reg] */
+	__u8 saved_bp; /* likewise, stored at bp + off[reg] (functions that realign the stack) */
+	__s32 cfa_off;
+	__s16 off[BSTACK_REGS];
+	__s16 ra_off; /* the return address is stored at CFA + ra_off */
+	__s16 cfa_add;
+};
+
+/* A file's table: rows[first_row..+row_cnt), rules[first_rule..]. row_cnt 0: it has none, step by frame pointer. */
+struct bstack_module {
+	__u32 first_row, row_cnt;
+	__u32 first_rule, rule_cnt;
+};
+
+/* An executable mapping of a process: pc = ip - start + pc_off. */
+struct bstack_mapping {
+	__u64 start, end;
+	__u64 pc_off;
+	__u32 module; /* index, or BSTACK_MODULE_* */
+	__u32 unused;
+};
+#define BSTACK_MODULE_PENDING 0xffffffffU /* its table is being made */
+#define BSTACK_MODULE_FP \
+	0xfffffffeU /* anonymous memory and files without .eh_frame: by frame pointer */
+#define BSTACK_MAPPINGS_MAX 4096 /* of one process; more: it is walked by frame pointer */
+
+/* The mappings of a process, by tgid: mappings[first..+cnt), sorted by start. */
+struct bstack_process {
+	__u64 start_ns, exec_id; /* identity; 0: any */
+	__u32 first, cnt;
+};
+
+/* A frame: registers as its function sees them. */
+struct unwind_state {
+	__u64 ip, sp;
+	__u64 regs[BSTACK_REGS_ALL + 1]; /* one more: an index is made safe by a mask */
+	__u32 is_caller; /* ip is a return address: the call is the byte before it */
+	__u32 unused;
+};
+
+/* How the walk of a stack ended. */
+enum bstack_end {
+	BSTACK_END_FP,          /* the kernel walked it by frame pointers, to wherever that led */
+	BSTACK_END_ROOT,        /* at the thread's entry point */
+	BSTACK_END_TRUNCATED,   /* at BSTACK_FRAMES */
+	BSTACK_END_NO_TABLE,    /* in a mapping whose table is not there (yet) */
+	BSTACK_END_NO_MAPPING,  /* at an address outside the process's executable mappings */
+	BSTACK_END_NO_ROW,      /* in code that its table does not cover */
+	BSTACK_END_UNSUPPORTED, /* at a rule that is not supported */
+	BSTACK_END_UNREADABLE,  /* at a stack page that cannot be read */
+	BSTACK_END_STUCK,       /* the caller's stack pointer is not above this one's */
+};
+
+/* By what a frame's caller was found: checked by the loader against the mappings as of that moment. */
+struct bstack_step {
+	__u32 module; /* as in struct bstack_mapping */
+	__u32 pc;
+};
+
 #define BSTACK_SAMPLE_TRUNCATED 1U /* the walk reached BSTACK_FRAMES */
 
 /*
  * A sample in the ring buffer: this header, then
  *	__u64 kernel_ips[kernel_cnt], user_ips[user_cnt]	leaf first
  *	struct bstack_id_frame ids[id_cnt]			same order as user_ips
+ *	or struct bstack_step steps[step_cnt]			likewise
  * id_cnt is user_cnt, or 0 when the whole stack fell back. An all-IP stack that nothing explains is
  * sent with CAUSE_SLOT_BUSY and no ids: only the loader can see whether its frames could have had any.
  */
@@ -85,8 +198,11 @@ struct bstack_sample {
 	__u32 pid, tid, cpu;
 	__u16 user_cnt, kernel_cnt;
 	__u16 id_cnt;
-	__u8 cause;      /* enum bstack_cause */
-	__u8 flags;      /* BSTACK_SAMPLE_* */
+	__u8 cause;     /* enum bstack_cause */
+	__u8 flags;     /* BSTACK_SAMPLE_* */
+	__u16 step_cnt; /* user_cnt when unwound by rows, else 0 */
+	__u8 end;       /* enum bstack_end */
+	__u8 unused[5];
 	__u32 owner_tid; /* who held mmap_lock for writing, with BSTACK_CAUSE_WRITER; else 0 */
 	char comm[BSTACK_COMM_SZ];
 	char owner_comm[BSTACK_COMM_SZ];

@@ -13,8 +13,14 @@
 #include "bpf/maps.bpf.h"
 #include "bpf/target.bpf.h"
 #include "bpf/resolve.bpf.h"
+#include "bpf/unwind.bpf.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
+
+/* What the verifier is to know of a number must be checked on the register that is used: keep the
+ * compiler from checking another one that it knows to be equal ("max value is outside of the allowed
+ * memory range", 6.18). */
+#define KEEP(var) asm volatile("" : "+r"(var))
 
 static __always_inline void sample_init(struct bstack_sample *s, struct task_struct *task, u32 pid,
 					u32 tid, u64 weight)
@@ -31,6 +37,8 @@ static __always_inline void sample_init(struct bstack_sample *s, struct task_str
 	s->id_cnt = 0;
 	s->cause = BSTACK_CAUSE_NONE;
 	s->flags = 0;
+	s->step_cnt = 0;
+	s->end = BSTACK_END_FP;
 	s->owner_tid = 0;
 	__builtin_memset(s->owner_comm, 0, sizeof(s->owner_comm));
 	bpf_get_current_comm(s->comm, sizeof(s->comm));
@@ -41,6 +49,7 @@ static __always_inline u32 ips_read(void *ctx, struct scratch *sc, u32 off, u64 
 {
 	long len;
 
+	KEEP(off);
 	if (off > BSTACK_FRAMES * 8)
 		return 0;
 	len = bpf_get_stack(ctx, sc->data + off, BSTACK_FRAMES * 8, flags);
@@ -64,6 +73,8 @@ static __always_inline void ids_read(void *ctx, struct scratch *sc, struct mm_st
 		s->cause = BSTACK_CAUSE_NO_MM;
 		return;
 	}
+	KEEP(cnt);
+	KEEP(ids_off);
 	if (cnt > BSTACK_FRAMES || ids_off > 2 * BSTACK_FRAMES * 8)
 		return;
 	lock_state_read(mm, &before);
@@ -81,13 +92,16 @@ static __always_inline void ids_read(void *ctx, struct scratch *sc, struct mm_st
 static __always_inline void submit(struct scratch *sc, struct bstack_counters *c)
 {
 	struct bstack_sample *s = &sc->sample;
-	u64 len = (s->kernel_cnt + s->user_cnt) * 8 + s->id_cnt * sizeof(struct bstack_id_frame);
+	u64 len = (s->kernel_cnt + s->user_cnt + s->step_cnt) * 8 +
+		  s->id_cnt * sizeof(struct bstack_id_frame);
 	u64 flags = BPF_RB_NO_WAKEUP;
 
 	len += sizeof(*s);
 	if (len > sizeof(*sc))
 		len = sizeof(*sc);
-	if (bpf_ringbuf_query(&samples, BPF_RB_AVAIL_DATA) >= settings.wakeup_sz)
+	/* A walk that lacked a table: the sooner the reader makes it, the fewer samples lack it. */
+	if ((settings.has_rows && (s->end == BSTACK_END_FP || s->end == BSTACK_END_NO_TABLE)) ||
+	    bpf_ringbuf_query(&samples, BPF_RB_AVAIL_DATA) >= settings.wakeup_sz)
 		flags = BPF_RB_FORCE_WAKEUP;
 	if (bpf_ringbuf_output(&samples, sc, len, flags))
 		c->lost_ring++;
@@ -95,12 +109,55 @@ static __always_inline void submit(struct scratch *sc, struct bstack_counters *c
 		c->submitted++;
 }
 
-static __always_inline int sample_take(void *ctx, u64 weight)
+/* By frame pointers, through the kernel: addresses, then the same frames with build-ids. */
+static __always_inline void user_by_fp(void *ctx, struct scratch *sc, struct mm_struct *mm, u32 off)
+{
+	struct bstack_sample *s = &sc->sample;
+
+	s->user_cnt = ips_read(ctx, sc, off, BPF_F_USER_STACK);
+	if (s->user_cnt >= BSTACK_FRAMES)
+		s->flags |= BSTACK_SAMPLE_TRUNCATED;
+	/* Here a later step looks the stack up among the known ones, and is done when it is. */
+	if (s->user_cnt)
+		ids_read(ctx, sc, mm, off + s->user_cnt * 8);
+}
+
+/* By rows of .eh_frame: false when there are none for this process (yet). No lock is taken. */
+static __always_inline bool user_by_rows(struct scratch *sc, u32 pid, u32 off)
+{
+	struct bstack_sample *s = &sc->sample;
+	u32 cnt = walk_rows(sc, pid, off), steps_off = off + cnt * 8;
+
+	KEEP(cnt);
+	KEEP(steps_off);
+	if (!cnt || cnt > BSTACK_FRAMES || steps_off > 2 * BSTACK_FRAMES * 8)
+		return false;
+	if (bpf_probe_read_kernel(sc->data + steps_off, cnt * sizeof(struct bstack_step),
+				  sc->steps))
+		return false;
+	s->user_cnt = cnt;
+	s->step_cnt = cnt;
+	s->end = sc->walk.end;
+	if (s->end == BSTACK_END_TRUNCATED)
+		s->flags |= BSTACK_SAMPLE_TRUNCATED;
+	return true;
+}
+
+static __always_inline bool regs_read(void *ctx, bool is_perf_event, struct unwind_state *ret)
+{
+	if (is_perf_event && IS_USER(((struct bpf_perf_event_data *)ctx)->regs)) {
+		REGS_COPY(ret, ((struct bpf_perf_event_data *)ctx)->regs);
+		return true;
+	}
+	return regs_at_entry(ret);
+}
+
+static __always_inline int sample_take(void *ctx, bool is_perf_event, u64 weight)
 {
 	struct task_struct *task = (void *)bpf_get_current_task();
-	u32 zero = 0, pid, tid, ips_off, ids_off;
 	struct bstack_counters *c;
 	struct scratch *sc;
+	u32 zero = 0, pid, tid, off;
 
 	task_ids(task, &pid, &tid);
 	if (!is_wanted(pid, tid, bpf_get_smp_processor_id()))
@@ -113,14 +170,10 @@ static __always_inline int sample_take(void *ctx, u64 weight)
 	sample_init(&sc->sample, task, pid, tid, weight);
 	if (settings.has_kernel)
 		sc->sample.kernel_cnt = ips_read(ctx, sc, 0, 0);
-	ips_off = sc->sample.kernel_cnt * 8;
-	sc->sample.user_cnt = ips_read(ctx, sc, ips_off, BPF_F_USER_STACK);
-	if (sc->sample.user_cnt >= BSTACK_FRAMES)
-		sc->sample.flags |= BSTACK_SAMPLE_TRUNCATED;
-	/* Here a later step looks the stack up among the known ones, and is done when it is. */
-	ids_off = ips_off + sc->sample.user_cnt * 8;
-	if (sc->sample.user_cnt)
-		ids_read(ctx, sc, BPF_CORE_READ(task, mm), ids_off);
+	off = sc->sample.kernel_cnt * 8;
+	if (!settings.has_rows || !regs_read(ctx, is_perf_event, &sc->walk.state) ||
+	    !user_by_rows(sc, pid, off))
+		user_by_fp(ctx, sc, BPF_CORE_READ(task, mm), off);
 	submit(sc, c);
 	return 0;
 }
@@ -128,13 +181,13 @@ static __always_inline int sample_take(void *ctx, u64 weight)
 SEC("perf_event")
 int on_perf_event(struct bpf_perf_event_data *ctx)
 {
-	return sample_take(ctx, ctx->sample_period);
+	return sample_take(ctx, true, ctx->sample_period);
 }
 
 SEC("tp")
 int on_tracepoint(void *ctx)
 {
-	return sample_take(ctx, 1);
+	return sample_take(ctx, false, 1);
 }
 
 /* Not the sampling path: these may insert and delete. */

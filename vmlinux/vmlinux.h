@@ -40,6 +40,7 @@ enum { false = 0, true = 1 };
 #define BPF_ANY				0
 #define BPF_NOEXIST			1
 #define BPF_F_STACK_BUILD_ID		(1U << 5)
+#define BPF_F_MMAPABLE			(1U << 10)
 #define BPF_F_SKIP_FIELD_MASK		0xffULL
 #define BPF_F_USER_STACK		(1ULL << 8)
 #define BPF_F_FAST_STACK_CMP		(1ULL << 9)
@@ -65,8 +66,10 @@ struct bpf_stack_build_id {
 	};
 };
 
-#pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
-
+/*
+ * The saved user registers, whose layout is part of the kernel's interface (struct user_regs_struct): read as it
+ * is. CO-RE would narrow cs, which newer kernels declare as 16 bits and a rest.
+ */
 #if defined(__TARGET_ARCH_x86)
 struct pt_regs {
 	unsigned long r15, r14, r13, r12, bp, bx, r11, r10, r9, r8, ax, cx, dx, si, di, orig_ax, ip, cs,
@@ -80,6 +83,8 @@ struct pt_regs {
 	__u64 regs[31], sp, pc, pstate;
 };
 #endif
+
+#pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 
 typedef struct {
 	long counter;

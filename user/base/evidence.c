@@ -10,6 +10,7 @@ const struct term reason_terms[REASON_CNT] = { REASON_LIST(X) };
 const struct term cause_terms[CAUSE_CNT] = { CAUSE_LIST(X) };
 const struct term frame_fallback_terms[FFB_CNT] = { FRAME_FALLBACK_LIST(X) };
 const struct term outcome_terms[OUTCOME_CNT] = { OUTCOME_LIST(X) };
+const struct term stop_terms[STOP_CNT] = { STOP_LIST(X) };
 #undef X
 
 int term_find(const struct term *terms, size_t cnt, const char *key, size_t len)

@@ -62,6 +62,18 @@
 	X(OUTCOME_TRUNCATED, "truncated", "cut at the frame limit, leaf side kept") \
 	X(OUTCOME_BROKEN, "broken", "ends before the thread's entry point")
 
+/* Why the walk of a broken stack ended where it did. */
+#define STOP_LIST(X)                                                                   \
+	X(STOP_NO, "", "it is not broken")                                             \
+	X(STOP_FP, "frame-pointer", "walked by frame pointers, which led no further")  \
+	X(STOP_NO_TABLE, "no-table", "no unwind table for this code (yet)")            \
+	X(STOP_NO_MAPPING, "no-mapping", "a return address outside executable memory") \
+	X(STOP_NO_ROW, "no-row", "code that its unwind table does not cover")          \
+	X(STOP_UNSUPPORTED, "unsupported", "an unwind rule that is not supported")     \
+	X(STOP_UNREADABLE, "unreadable", "a stack page that could not be read")        \
+	X(STOP_STUCK, "stuck", "a caller whose frame is not above")                    \
+	X(STOP_STALE, "stale", "the mapping had changed: what lay behind was not believed")
+
 #define X(sym, key, text) sym,
 enum evidence {
 	EVIDENCE_LIST(X) EVID_CNT
@@ -78,6 +90,9 @@ enum frame_fallback {
 enum outcome {
 	OUTCOME_LIST(X) OUTCOME_CNT
 };
+enum stop {
+	STOP_LIST(X) STOP_CNT
+};
 #undef X
 
 /* One row of a vocabulary. */
@@ -90,6 +105,7 @@ extern const struct term reason_terms[REASON_CNT];
 extern const struct term cause_terms[CAUSE_CNT];
 extern const struct term frame_fallback_terms[FFB_CNT];
 extern const struct term outcome_terms[OUTCOME_CNT];
+extern const struct term stop_terms[STOP_CNT];
 
 /* Index of key (len bytes) among cnt terms, or -1. */
 int term_find(const struct term *terms, size_t cnt, const char *key, size_t len);

@@ -27,6 +27,7 @@ struct builder {
 	struct model *model;
 	struct symbols *syms;
 	const struct resolver *resolver;
+	struct unwinder *unwinder;
 	struct jit jits[JIT_MAX];
 	size_t jit_next;
 	uint8_t *roots; /* enum root_state, by location */
@@ -61,6 +62,11 @@ void builder_free(struct builder *b)
 void builder_set_resolver(struct builder *b, const struct resolver *r)
 {
 	b->resolver = r;
+}
+
+void builder_set_unwinder(struct builder *b, struct unwinder *u)
+{
+	b->unwinder = u;
 }
 
 static struct jit *jit_get(struct builder *b, const struct raw_sample *s)
@@ -203,16 +209,40 @@ static bool is_root(struct builder *b, uint32_t location)
 	return b->roots[location] == ROOT_YES;
 }
 
-static enum outcome outcome_of(struct builder *b, const struct raw_sample *s, size_t user_cnt,
-			       const struct frame *frames, size_t cnt)
+/* How a walk ended, in the profile's words. */
+static const struct {
+	enum outcome outcome;
+	enum stop stop;
+} ends[] = {
+	[BSTACK_END_FP] = { OUTCOME_BROKEN, STOP_FP },
+	[BSTACK_END_ROOT] = { OUTCOME_ROOTED, STOP_NO },
+	[BSTACK_END_TRUNCATED] = { OUTCOME_TRUNCATED, STOP_NO },
+	[BSTACK_END_NO_TABLE] = { OUTCOME_BROKEN, STOP_NO_TABLE },
+	[BSTACK_END_NO_MAPPING] = { OUTCOME_BROKEN, STOP_NO_MAPPING },
+	[BSTACK_END_NO_ROW] = { OUTCOME_BROKEN, STOP_NO_ROW },
+	[BSTACK_END_UNSUPPORTED] = { OUTCOME_BROKEN, STOP_UNSUPPORTED },
+	[BSTACK_END_UNREADABLE] = { OUTCOME_BROKEN, STOP_UNREADABLE },
+	[BSTACK_END_STUCK] = { OUTCOME_BROKEN, STOP_STUCK },
+};
+
+static void outcome_set(struct builder *b, const struct raw_sample *s, enum stop cut,
+			const struct frame *frames, size_t cnt, struct sample *out)
 {
-	if (!s->user_cnt)
-		return OUTCOME_NO_USER;
-	if (user_cnt < s->user_cnt)
-		return OUTCOME_BROKEN;
-	if (s->is_truncated)
-		return OUTCOME_TRUNCATED;
-	return is_root(b, frames[cnt - 1].location) ? OUTCOME_ROOTED : OUTCOME_BROKEN;
+	uint8_t end = s->end < ARRAY_SIZE(ends) ? s->end : BSTACK_END_FP;
+
+	if (!s->user_cnt) {
+		out->outcome = OUTCOME_NO_USER;
+	} else if (cut) {
+		out->outcome = OUTCOME_BROKEN;
+		out->stop = (uint8_t)cut;
+	} else if (s->is_truncated) {
+		out->outcome = OUTCOME_TRUNCATED;
+	} else if (end == BSTACK_END_FP && is_root(b, frames[cnt - 1].location)) {
+		out->outcome = OUTCOME_ROOTED;
+	} else {
+		out->outcome = (uint8_t)ends[end].outcome;
+		out->stop = (uint8_t)ends[end].stop;
+	}
 }
 
 static void count(struct ledger *l, const struct resolved_sample *rs, size_t user_cnt)
@@ -246,15 +276,63 @@ static int owner_string(struct model *m, const struct raw_sample *s, uint32_t *r
 }
 
 /*
- * A "return address" where nothing can be executed means that the frame pointer was no frame
- * pointer: what the walk found from there on is not known to be the stack. The address itself is kept.
+ * A step is believed when the table that made it is that of the file which was mapped at this address when the
+ * sample was taken, and the place in it is the same. *ret_is_caller: the address is a return address.
  */
-static size_t believable_cnt(const struct resolved_sample *rs)
+static bool step_check(struct builder *b, const struct resolved_frame *f,
+		       const struct bstack_step *step, bool *ret_is_caller)
 {
-	for (size_t i = 0; i < rs->raw->user_cnt; i++)
-		if (rs->frames[i].reason == REASON_GARBAGE)
+	const struct module *mod = resolver_module(b->resolver, f->module);
+	const struct elfseg *seg;
+	const struct build_id *id;
+	uint64_t used, is_at;
+	bool is_vdso;
+
+	if (step->module == BSTACK_MODULE_FP)
+		return f->kind == VMA_ANON || f->kind == VMA_SHARED_ANON ||
+		       f->kind == VMA_SPECIAL || mod;
+	id = unwinder_step_file(b->unwinder, step, &used, &is_vdso);
+	if (!id)
+		return false;
+	if (is_vdso) {
+		is_at = f->off;
+		if (f->evidence != EVID_VDSO)
+			return false;
+	} else {
+		seg = mod && mod->is_segs_known ? elfsegs_find(&mod->segs, f->off) : NULL;
+		if (!seg || f->evidence == EVID_NONE || !build_id_same_bytes(&mod->build_id, id))
+			return false;
+		is_at = seg->vaddr + (f->off - seg->off);
+	}
+	*ret_is_caller = is_at != used;
+	return is_at == used || is_at == used + 1;
+}
+
+/*
+ * How many of the frames to keep. A "return address" where nothing can be executed means that the walk went
+ * astray: what lies behind is not known to be the stack; the address itself is kept. So does a step by a
+ * table that was not that of the mapping. is_caller says for each frame whether it is a return address.
+ */
+static size_t believable_cnt(struct builder *b, const struct resolved_sample *rs, bool *is_caller,
+			     enum stop *ret)
+{
+	const struct raw_sample *s = rs->raw;
+
+	*ret = STOP_NO;
+	for (size_t i = 0; i < s->user_cnt; i++) {
+		is_caller[i] = i > 0;
+		if (rs->frames[i].reason == REASON_GARBAGE) {
+			*ret = s->steps ? STOP_NO_MAPPING : STOP_FP;
 			return i + 1;
-	return rs->raw->user_cnt;
+		}
+		if (s->steps && s->steps[i].module != BSTACK_MODULE_PENDING &&
+		    !step_check(b, &rs->frames[i], &s->steps[i], &is_caller[i]) &&
+		    i + 1 < s->user_cnt) {
+			*ret = STOP_STALE;
+			return i + 1;
+		}
+	}
+	return s->user_cnt;
 }
 
 static int on_sample(void *ctx, const struct resolved_sample *rs)
@@ -267,13 +345,15 @@ static int on_sample(void *ctx, const struct resolved_sample *rs)
 			      .cause = (uint8_t)rs->cause,
 			      .count = 1,
 			      .weight = s->weight };
-	size_t cnt = 0, user_cnt = believable_cnt(rs);
+	bool is_caller[BSTACK_FRAMES];
+	enum stop cut;
+	size_t cnt = 0, user_cnt = believable_cnt(b, rs, is_caller, &cut);
 	int err = 0;
 
 	for (size_t i = 0; i < s->kernel_cnt && !err; i++)
 		err = kernel_frame(b, s->kernel_ips[i], i > 0, &frames[cnt++]);
 	for (size_t i = 0; i < user_cnt && !err; i++)
-		err = user_frame(b, s, &rs->frames[i], i > 0, &frames[cnt++]);
+		err = user_frame(b, s, &rs->frames[i], is_caller[i], &frames[cnt++]);
 	if (!err)
 		err = model_stack(b->model, frames, cnt, &out.stack);
 	if (!err)
@@ -285,7 +365,7 @@ static int on_sample(void *ctx, const struct resolved_sample *rs)
 		b->model->ledger.lost_memory++;
 		return 0;
 	}
-	out.outcome = (uint8_t)outcome_of(b, s, user_cnt, frames, cnt);
+	outcome_set(b, s, cut, frames, cnt, &out);
 	err = model_sample(b->model, &out);
 	if (err)
 		b->model->ledger.lost_memory++;

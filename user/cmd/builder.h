@@ -9,12 +9,15 @@
 #include "profile/model.h"
 #include "resolve/resolver.h"
 #include "symbol/symbol.h"
+#include "unwind/unwinder.h"
 
 struct builder;
 int builder_new(struct model *m, struct symbols *syms, struct builder **ret);
 void builder_free(struct builder *b);
 /* The resolver's modules are looked up by number: tell it before the first sample. */
 void builder_set_resolver(struct builder *b, const struct resolver *r);
+/* Stacks come with the steps of this unwinder; NULL: all are walked by frame pointer. */
+void builder_set_unwinder(struct builder *b, struct unwinder *u);
 /* struct resolver_ops, with the builder as ctx */
 extern const struct resolver_ops builder_ops;
 

@@ -12,9 +12,9 @@
 struct record_args {
 	struct opt_u64s pids, tids, cpus;
 	struct opt_strs debug_dirs;
-	const char *cgroup, *event, *output;
+	const char *cgroup, *event, *output, *unwind;
 	bool is_all, is_inherited, has_kernel, no_symbols, is_self_wanted, is_quiet;
-	uint64_t freq_hz, period, ring_mib;
+	uint64_t freq_hz, period, ring_mib, rows_mib;
 	double duration_s;
 };
 
@@ -49,6 +49,11 @@ static const struct opt record_table[] = {
 	  "cycles cpu-clock task-clock page-faults" },
 	{ 'k', "kernel", NULL, OPT_FLAG, FIELD(has_kernel), 0, 0, "Event",
 	  "Collect kernel stacks, too.", NULL },
+	{ 0, "unwind", "HOW", OPT_STR, FIELD(unwind), 0, 0, "Event",
+	  "rows: by tables made of the files' .eh_frame, which ordinary binaries have; frame "
+	  "pointers where there "
+	  "is none. fp: by frame pointers alone. By default rows.",
+	  "rows fp" },
 	{ 'd', "duration", "SECONDS", OPT_DOUBLE, FIELD(duration_s), 0.001, 1e9, "Event",
 	  "Stop after so long; by default at Ctrl-C, or when the targets have exited. A "
 	  "COMMAND runs on to its end.",
@@ -63,6 +68,10 @@ static const struct opt record_table[] = {
 	  "Size of the ring buffer from the kernel, a power of two; 8 by default. Raise it when "
 	  "samples are "
 	  "lost.",
+	  "none" },
+	{ 0, "unwind-memory", "MIB", OPT_U64, FIELD(rows_mib), 1, 4096, "Output",
+	  "Memory for unwind tables, 8 bytes a row; 64 by default. The least recently used make "
+	  "room.",
 	  "none" },
 	{ 'q', "quiet", NULL, OPT_FLAG, FIELD(is_quiet), 0, 0, "Output",
 	  "No progress and no summary; errors are still told.", NULL },
@@ -121,6 +130,8 @@ static int args_check(const struct command *self, const struct record_args *a, b
 			     "a frequency, or a fixed period");
 	if (a->ring_mib & (a->ring_mib - 1))
 		return wrong(self, "--ring: not a power of two", "1, 2, 4, 8, ... 1024");
+	if (a->unwind && strcmp(a->unwind, "rows") != 0 && strcmp(a->unwind, "fp") != 0)
+		return wrong(self, "--unwind: not one of its ways", "rows or fp");
 	if (a->is_inherited && (a->is_all || a->cgroup))
 		return wrong(self, "--inherit goes with -p or -t only",
 			     "-a and --cgroup have every child already");
@@ -251,6 +262,17 @@ static void command_line(int argc, char **argv, struct buf *ret)
 	}
 }
 
+/* Rows are made for x86-64. */
+static bool has_rows(const struct record_args *a)
+{
+#if defined(__x86_64__)
+	return !a->unwind || !strcmp(a->unwind, "rows");
+#else
+	(void)a;
+	return false;
+#endif
+}
+
 static int record(const struct command *self, struct record_args *a, const char *line, char **argv)
 {
 	struct session_opts o = {
@@ -267,6 +289,8 @@ static int record(const struct command *self, struct record_args *a, const char 
 		.is_self_wanted = a->is_self_wanted,
 		.has_kernel = a->has_kernel,
 		.ring_sz = (size_t)a->ring_mib << 20,
+		.has_rows = has_rows(a),
+		.rows_sz = (size_t)a->rows_mib << 20,
 	};
 	struct recording *r = NULL;
 	struct child child = {};

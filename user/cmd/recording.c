@@ -21,6 +21,7 @@ struct recording {
 	struct session *session;
 	struct resolver *resolver;
 	struct builder *builder;
+	struct unwinder *unwinder; /* NULL: by frame pointer only */
 	struct symbols *syms;
 	struct model model;
 	struct pprof_writer *writer; /* NULL: everything at the end */
@@ -51,6 +52,8 @@ static int on_sample(void *ctx, const struct bstack_sample *s, size_t sz)
 		.kernel_ips = ips,
 		.user_ips = ips + s->kernel_cnt,
 		.ids = s->id_cnt ? ids : NULL,
+		.steps = s->step_cnt ? (const void *)frames : NULL,
+		.end = s->end,
 	};
 
 	(void)sz; /* checked by the session */
@@ -65,7 +68,38 @@ static int on_sample(void *ctx, const struct bstack_sample *s, size_t sz)
 		ids[i].build_id.sz = BUILD_ID_MAX;
 		memcpy(ids[i].build_id.bytes, frames[i].build_id, BUILD_ID_MAX);
 	}
+	if (r->unwinder && (s->end == BSTACK_END_FP || s->end == BSTACK_END_NO_TABLE ||
+			    s->end == BSTACK_END_NO_MAPPING)) {
+		int err = unwinder_miss(r->unwinder, s->pid);
+
+		if (err)
+			return err;
+	}
 	return resolver_sample(r->resolver, &raw);
+}
+
+/* To the unwinder at once, and to the resolver, who puts it in its place in time. */
+static int unwinder_side(struct unwinder *u, const struct map_event *e)
+{
+	struct vma v = { .start = e->start, .end = e->end, .off = e->off, .kind = e->vma_kind };
+
+	switch (e->kind) {
+	case MAP_EVENT_MMAP:
+		v.build_id = e->build_id;
+		snprintf(v.path, sizeof(v.path), "%s", e->path);
+		return unwinder_mmap(u, e->pid, &v);
+	case MAP_EVENT_FORK:
+		return unwinder_fork(u, e->pid, e->ppid);
+	case MAP_EVENT_EXEC:
+		return unwinder_exec(u, e->pid);
+	case MAP_EVENT_EXIT:
+		unwinder_exit(u, e->pid);
+		return 0;
+	case MAP_EVENT_LOST:
+		unwinder_lost(u);
+		return 0;
+	}
+	return 0;
 }
 
 static int on_side(void *ctx, const struct side_event *e)
@@ -93,6 +127,12 @@ static int on_side(void *ctx, const struct side_event *e)
 		if (!e->is_exec)
 			return 0;
 		ev.vma_kind = vma_kind_of(e->path, true);
+	}
+	if (r->unwinder) {
+		int err = unwinder_side(r->unwinder, &ev);
+
+		if (err)
+			return err;
 	}
 	return resolver_event(r->resolver, &ev);
 }
@@ -182,6 +222,12 @@ int recording_open(const struct session_opts *o, const char *path, const char *c
 			resolver_force_text(r->resolver);
 		err = session_open(o, &session_ops, r, &r->session, e);
 	}
+	if (!err && o->has_rows) {
+		err = unwinder_new(session_unwind_maps(r->session), &r->unwinder);
+		if (err)
+			error_errno(e, -err, "cannot record");
+		builder_set_unwinder(r->builder, r->unwinder);
+	}
 	if (!err)
 		err = file_open(r, path, e);
 	if (err) {
@@ -196,6 +242,7 @@ void recording_close(struct recording *r)
 {
 	if (!r)
 		return;
+	unwinder_free(r->unwinder);
 	session_close(r->session);
 	resolver_free(r->resolver);
 	builder_free(r->builder);
@@ -225,7 +272,13 @@ int recording_start(struct recording *r, struct error *e)
 
 int recording_snapshot(struct recording *r, pid_t pid)
 {
-	return resolver_snapshot(r->resolver, pid);
+	int err = resolver_snapshot(r->resolver, pid);
+
+	if (!err && r->unwinder)
+		err = unwinder_snapshot(r->unwinder, (uint32_t)pid);
+	if (!err && r->unwinder)
+		err = unwinder_commit(r->unwinder);
+	return err;
 }
 
 int recording_snapshot_all(struct recording *r)
@@ -239,8 +292,21 @@ int recording_snapshot_all(struct recording *r)
 		return -errno;
 	while (!err && (d = readdir(dir)))
 		if (!parse_u64(d->d_name, 1, INT32_MAX, &pid))
-			err = resolver_snapshot(r->resolver, (pid_t)pid);
+			err = recording_snapshot(r, (pid_t)pid);
 	closedir(dir);
+	return err;
+}
+
+/* Take in what there is; the tables of unwinding are up to date behind it. */
+static int poll_once(struct recording *r, int timeout_ms, uint64_t *ret_until_ns, struct error *e)
+{
+	int err = session_poll(r->session, timeout_ms, ret_until_ns, e);
+
+	if (!err && r->unwinder) {
+		err = unwinder_commit(r->unwinder);
+		if (err)
+			error_errno(e, -err, "cannot keep the unwind tables");
+	}
 	return err;
 }
 
@@ -257,6 +323,16 @@ static int ledger_update(struct recording *r)
 	l->fired = c.bpf.fired + c.nested;
 	l->sideband_lost = c.side_lost;
 	session_cost(r->session, &l->bpf_runs, &l->bpf_ns);
+	if (r->unwinder) {
+		const struct unwinder_counters *u = unwinder_counters(r->unwinder);
+
+		l->unwind_tables = u->tables;
+		l->unwind_rows = u->rows;
+		l->unwind_table_ns = u->table_ns;
+		l->unwind_text_bytes = u->text_bytes;
+		l->unwind_evicted = u->evicted;
+		l->unwind_no_room = u->no_room;
+	}
 	l->duration_ns = (r->stopped_ns ? r->stopped_ns : clock_mono_ns()) - r->start_ns;
 	return 0;
 }
@@ -280,7 +356,7 @@ static int flush(struct recording *r, struct error *e)
 int recording_step(struct recording *r, struct error *e)
 {
 	uint64_t until_ns;
-	int err = session_poll(r->session, STEP_MS, &until_ns, e);
+	int err = poll_once(r, STEP_MS, &until_ns, e);
 
 	if (err)
 		return err;
@@ -299,7 +375,7 @@ static int drain(struct recording *r, struct error *e)
 	int err;
 
 	do {
-		err = session_poll(r->session, STEP_MS / 4, &until_ns, e);
+		err = poll_once(r, STEP_MS / 4, &until_ns, e);
 		if (err)
 			return err;
 		err = resolver_advance(r->resolver, until_ns);

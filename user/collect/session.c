@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -41,6 +42,11 @@ struct session {
 	struct cpu_event *cpus;
 	size_t cpu_cnt, cpu_cap;
 	struct bpf_link *links[3];
+	struct unwind_maps unwind;
+	struct {
+		void *data;
+		size_t sz;
+	} arrays[4]; /* mapped, behind unwind */
 	bool is_started;
 	bool has_hotplug; /* the set of CPUs must be followed */
 	char online[256]; /* as last read */
@@ -76,12 +82,97 @@ static int settings_fill(struct session *s, const struct session_opts *o, struct
 	set->has_kernel = o->has_kernel;
 	set->has_cpu_filter = o->cpu_cnt > 0;
 	set->is_rt = feature_is_rt();
+	set->has_rows = o->has_rows;
 	set->wakeup_sz = (uint32_t)(ring_sz / 8);
 	err = pid_namespace(&set->pidns_inum);
 	if (err)
 		return error_errno(e, -err, "cannot find out our pid namespace");
 	err = bpf_map__set_max_entries(s->skel->maps.samples, (uint32_t)ring_sz);
 	return err ? error_errno(e, -err, "cannot set the size of the ring buffer") : 0;
+}
+
+#define RULES_PER_ROWS 64 /* rows share their rules: a file has some hundred */
+#define MODULES_MAX    8192
+#define MAPPINGS_CNT   (1 << 18)
+
+static int process_set(void *ctx, uint32_t pid, const struct bstack_process *p)
+{
+	struct session *s = ctx;
+
+	return bpf_map_update_elem(bpf_map__fd(s->skel->maps.processes), &pid, p, BPF_ANY) ? -errno
+											   : 0;
+}
+
+static int process_drop(void *ctx, uint32_t pid)
+{
+	struct session *s = ctx;
+
+	return bpf_map_delete_elem(bpf_map__fd(s->skel->maps.processes), &pid) ? -errno : 0;
+}
+
+static int arrays_size(struct session *s, const struct session_opts *o, struct error *e)
+{
+	size_t rows = (o->rows_sz ? o->rows_sz : SESSION_ROWS_DEFAULT) / sizeof(struct bstack_row);
+	int err;
+
+	s->unwind = (struct unwind_maps){
+		.row_cnt = rows,
+		.rule_cnt = rows / RULES_PER_ROWS,
+		.module_cnt = MODULES_MAX,
+		.mapping_cnt = MAPPINGS_CNT,
+		.process_set = process_set,
+		.process_drop = process_drop,
+		.ctx = s,
+	};
+	err = bpf_map__set_max_entries(s->skel->maps.rows, (uint32_t)s->unwind.row_cnt);
+	if (!err)
+		err = bpf_map__set_max_entries(s->skel->maps.rules, (uint32_t)s->unwind.rule_cnt);
+	if (!err)
+		err = bpf_map__set_max_entries(s->skel->maps.modules,
+					       (uint32_t)s->unwind.module_cnt);
+	if (!err)
+		err = bpf_map__set_max_entries(s->skel->maps.mappings,
+					       (uint32_t)s->unwind.mapping_cnt);
+	return err ? error_errno(e, -err, "cannot set the size of the unwind tables") : 0;
+}
+
+/* BPF_F_MMAPABLE arrays, Linux 5.5 */
+static int array_map(struct session *s, size_t i, struct bpf_map *map, size_t sz, void *ret_p,
+		     struct error *e)
+{
+	size_t page = (size_t)sysconf(_SC_PAGESIZE);
+	void *data;
+
+	sz = (sz + page - 1) / page * page;
+	data = mmap(NULL, sz, PROT_READ | PROT_WRITE, MAP_SHARED, bpf_map__fd(map), 0);
+	if (data == MAP_FAILED)
+		return error_errno(e, errno, "cannot map the unwind tables");
+	s->arrays[i].data = data;
+	s->arrays[i].sz = sz;
+	*(void **)ret_p = data;
+	return 0;
+}
+
+static int arrays_map(struct session *s, struct error *e)
+{
+	struct unwind_maps *u = &s->unwind;
+	int err = array_map(s, 0, s->skel->maps.rows, u->row_cnt * sizeof(*u->rows), &u->rows, e);
+
+	if (!err)
+		err = array_map(s, 1, s->skel->maps.rules, u->rule_cnt * sizeof(*u->rules),
+				&u->rules, e);
+	if (!err)
+		err = array_map(s, 2, s->skel->maps.modules, u->module_cnt * sizeof(*u->modules),
+				&u->modules, e);
+	if (!err)
+		err = array_map(s, 3, s->skel->maps.mappings, u->mapping_cnt * sizeof(*u->mappings),
+				&u->mappings, e);
+	return err;
+}
+
+const struct unwind_maps *session_unwind_maps(struct session *s)
+{
+	return &s->unwind;
 }
 
 static int load(struct session *s, const struct session_opts *o, struct error *e)
@@ -93,13 +184,15 @@ static int load(struct session *s, const struct session_opts *o, struct error *e
 	if (!s->skel)
 		return error_errno(e, errno, "cannot open the BPF programs");
 	err = settings_fill(s, o, e);
+	if (!err && o->has_rows)
+		err = arrays_size(s, o, e);
 	if (err)
 		return err;
 	bpf_program__set_autoload(s->skel->progs.on_tracepoint, o->event.is_tracepoint);
 	bpf_program__set_autoload(s->skel->progs.on_perf_event, !o->event.is_tracepoint);
 	err = profile_bpf__load(s->skel);
 	if (!err)
-		return 0;
+		return o->has_rows ? arrays_map(s, e) : 0;
 	if (features_can_record(e))
 		return err;
 	error_errno(e, -err, "cannot load the BPF programs");
@@ -155,7 +248,7 @@ static int sample_check(void *ctx, void *data, size_t sz)
 	return s->ops->on_sample(s->ctx, r, sz);
 }
 
-static int rings_open(struct session *s, struct error *e)
+static int rings_open(struct session *s, bool has_rows, struct error *e)
 {
 	struct epoll_event ev = { .events = EPOLLIN };
 	int err;
@@ -163,7 +256,7 @@ static int rings_open(struct session *s, struct error *e)
 	s->ring = ring_buffer__new(bpf_map__fd(s->skel->maps.samples), sample_check, s, NULL);
 	if (!s->ring)
 		return error_errno(e, errno, "cannot read the ring buffer");
-	err = sideband_open(&s->side, e);
+	err = sideband_open(has_rows, &s->side, e);
 	if (err)
 		return err;
 	s->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
@@ -318,7 +411,7 @@ int session_open(const struct session_opts *o, const struct session_ops *ops, vo
 	if (!err)
 		err = targets_fill(s, o, e);
 	if (!err)
-		err = rings_open(s, e);
+		err = rings_open(s, o->has_rows, e);
 	if (!err)
 		err = tracing_attach(s, o, e);
 	if (!err)
@@ -345,6 +438,9 @@ void session_close(struct session *s)
 		close(s->epoll_fd);
 	sideband_close(s->side);
 	ring_buffer__free(s->ring);
+	for (size_t i = 0; i < ARRAY_SIZE(s->arrays); i++)
+		if (s->arrays[i].data)
+			munmap(s->arrays[i].data, s->arrays[i].sz);
 	profile_bpf__destroy(s->skel);
 	free(s);
 }

@@ -13,6 +13,7 @@
 #include "bpf/abi.h"
 #include "collect/event.h"
 #include "collect/sideband.h"
+#include "unwind/unwinder.h"
 
 struct session_opts {
 	enum bstack_target target;
@@ -26,8 +27,11 @@ struct session_opts {
 	bool has_kernel;     /* kernel stacks, too */
 	struct event event;
 	size_t ring_sz; /* bytes, a power of two; 0: SESSION_RING_DEFAULT */
+	bool has_rows;  /* unwind by rows of .eh_frame */
+	size_t rows_sz; /* memory for rows in bytes; 0: SESSION_ROWS_DEFAULT */
 };
 #define SESSION_RING_DEFAULT ((size_t)8 << 20)
+#define SESSION_ROWS_DEFAULT ((size_t)64 << 20)
 
 struct session_ops {
 	/* size bytes at s, checked: its counts fit. -errno stops the poll and is returned by it. */
@@ -40,6 +44,8 @@ struct session;
 int session_open(const struct session_opts *o, const struct session_ops *ops, void *ctx,
 		 struct session **ret, struct error *e);
 void session_close(struct session *s);
+/* The arrays of unwinding, with has_rows; theirs until session_close. */
+const struct unwind_maps *session_unwind_maps(struct session *s);
 /* Our own child, stopped before its exec: sampled from its exec on. */
 int session_add_at_exec(struct session *s, pid_t pid, struct error *e);
 int session_start(struct session *s, struct error *e);

@@ -25,6 +25,7 @@ struct sideband {
 	size_t cnt, cap;
 	int epoll_fd;
 	uint64_t lost;
+	bool is_urgent;
 	size_t page_sz;
 	uint64_t checked_ns;             /* when the list of CPUs was last looked at */
 	bool is_gap;                     /* a CPU came online since: its first events were missed */
@@ -68,7 +69,7 @@ static int ring_open(struct sideband *s, uint32_t cpu, struct side_ring *ret, st
 		.use_clockid = 1,
 		.clockid = CLOCK_MONOTONIC,
 		.watermark = 1,
-		.wakeup_watermark = SIDEBAND_RING_SZ / 2,
+		.wakeup_watermark = s->is_urgent ? 1 : SIDEBAND_RING_SZ / 2,
 	};
 	struct side_ring r = { .cpu = cpu, .last_ns = clock_mono_ns(), .is_online = true };
 	struct epoll_event ev = { .events = EPOLLIN };
@@ -149,13 +150,14 @@ int sideband_add_cpus(struct sideband *s, struct error *e)
 	return err;
 }
 
-int sideband_open(struct sideband **ret, struct error *e)
+int sideband_open(bool is_urgent, struct sideband **ret, struct error *e)
 {
 	struct sideband *s = calloc(1, sizeof(*s));
 	int err;
 
 	if (!s)
 		return error_errno(e, ENOMEM, "cannot open the side band");
+	s->is_urgent = is_urgent;
 	s->page_sz = (size_t)sysconf(_SC_PAGESIZE);
 	s->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	err = s->epoll_fd >= 0 ? 0 : error_errno(e, errno, "cannot open the side band");

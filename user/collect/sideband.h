@@ -37,7 +37,8 @@ int side_decode(const void *record, size_t len, struct side_event *ret);
 
 struct sideband;
 #define SIDEBAND_RING_SZ ((size_t)512 << 10) /* a CPU */
-int sideband_open(struct sideband **ret, struct error *e);
+/* is_urgent: readable with the first record, not when half full. */
+int sideband_open(bool is_urgent, struct sideband **ret, struct error *e);
 void sideband_close(struct sideband *s);
 /* Take in CPUs that came online. */
 int sideband_add_cpus(struct sideband *s, struct error *e);

@@ -85,7 +85,8 @@ static bool count_parse(const char *s, uint64_t *ret)
 	return !parse_u64(digits, 0, UINT64_MAX, ret);
 }
 
-static int line_add(struct model *m, char *line, const char **ret_why)
+/* sum: of all counts so far, kept within int64_t so that no sum made of them later overflows. */
+static int line_add(struct model *m, char *line, uint64_t *sum, const char **ret_why)
 {
 	struct sample s = { .outcome = OUTCOME_BROKEN };
 	char *blank = strrchr(line, ' ');
@@ -95,30 +96,42 @@ static int line_add(struct model *m, char *line, const char **ret_why)
 		*ret_why = "no count at its end";
 		return -EINVAL;
 	}
+	if (s.count > INT64_MAX - *sum) {
+		*ret_why = "more samples than can be counted";
+		return -EINVAL;
+	}
+	*sum += s.count;
 	*blank = '\0';
 	s.weight = s.count;
 	err = stack_add(m, line, &s.stack, ret_why);
 	return err ? err : model_sample(m, &s);
 }
 
-/* One line without its newline: 0 and a length, or -ENOENT at the end, -E2BIG. */
+/*
+ * One line without its newline: 0, -ENOENT at the end, -E2BIG, -EILSEQ with a NUL in it, behind which
+ * nothing would be seen, -ENOMEM, -EIO. By single characters: fgets() does not say how much it read.
+ */
 static int line_read(FILE *in, struct buf *line)
 {
-	char chunk[4096];
+	bool has_nul = false;
+	int c;
 
 	buf_reset(line);
-	while (fgets(chunk, sizeof(chunk), in)) {
-		buf_str(line, chunk);
-		if (line->err || line->len > FOLDED_LINE_MAX)
+	while ((c = getc_unlocked(in)) != EOF && c != '\n') {
+		if (line->len == FOLDED_LINE_MAX)
 			return -E2BIG;
-		if (line->len && line->data[line->len - 1] == '\n')
-			break;
+		has_nul |= !c;
+		buf_char(line, (char)c);
 	}
+	if (line->err)
+		return line->err;
 	if (ferror(in))
-		return -EIO;
-	if (!line->len)
+		return errno ? -errno : -EIO;
+	if (has_nul)
+		return -EILSEQ;
+	if (c == EOF && !line->len)
 		return -ENOENT;
-	while (line->len && strchr("\r\n ", line->data[line->len - 1]))
+	while (line->len && strchr("\r ", line->data[line->len - 1]))
 		line->data[--line->len] = '\0';
 	return 0;
 }
@@ -133,6 +146,7 @@ static int line_fail(struct error *e, const char *name, size_t number, const cha
 int folded_read(FILE *in, const char *name, struct model *m, struct error *e)
 {
 	struct buf line CLEANUP(buf_release) = {};
+	uint64_t sum = 0;
 	int err = strtab_add(&m->strings, "samples", &m->event);
 
 	if (!err)
@@ -140,14 +154,16 @@ int folded_read(FILE *in, const char *name, struct model *m, struct error *e)
 	for (size_t number = 1; !err; number++) {
 		const char *why = NULL;
 
+		errno = 0;
 		err = line_read(in, &line);
 		if (err == -ENOENT)
 			return 0;
 		if (err == -E2BIG)
-			return line_fail(e, name, number, "longer than a line can be");
-		if (err || !line.len || line.data[0] == '#')
-			continue;
-		err = line_add(m, line.data, &why);
+			why = "longer than a line can be";
+		else if (err == -EILSEQ)
+			why = "a NUL byte: this is no text";
+		else if (!err && line.len && line.data[0] != '#')
+			err = line_add(m, line.data, &sum, &why);
 		if (why)
 			return line_fail(e, name, number, why);
 	}

@@ -62,9 +62,10 @@ static bool mapping_same(const struct mapping *a, const struct mapping *b)
 
 int model_mapping(struct model *m, const struct mapping *map, uint32_t *ret)
 {
+	const uint64_t segment[] = { map->start, map->limit, map->file_off };
 	uint64_t hash = build_id_hash(&map->build_id) ^
 			hash_u64((uint64_t)map->kind << 32 | (map->build_id.sz ? 0 : map->path)) ^
-			hash_u64(map->is_segment_known ? map->start + 1 : 0);
+			(map->is_segment_known ? hash_bytes(segment, sizeof(segment), 0) : 0);
 	struct hmap_iter it;
 	int err;
 
@@ -86,35 +87,45 @@ int model_mapping(struct model *m, const struct mapping *map, uint32_t *ret)
 	return 0;
 }
 
-int model_function(struct model *m, const char *name, const char *system_name, uint32_t *ret)
+static bool function_same(const struct function *a, const struct function *b)
 {
-	struct function f = {};
-	struct hmap_iter it;
-	uint64_t hash;
-	int err = strtab_add(&m->strings, name, &f.name);
+	return a->name == b->name && a->system_name == b->system_name &&
+	       a->filename == b->filename && a->start_line == b->start_line;
+}
 
-	if (!err)
-		err = strtab_add(&m->strings, system_name, &f.system_name);
-	if (err)
-		return err;
-	hash = hash_u64((uint64_t)f.name << 32 | f.system_name);
+int model_function_at(struct model *m, const struct function *f, uint32_t *ret)
+{
+	uint64_t hash = hash_u64((uint64_t)f->name << 32 | f->system_name) ^
+			hash_u64(hash_u64((uint64_t)f->start_line) ^ f->filename);
+	struct hmap_iter it;
+	int err;
+
 	for (uint32_t i = hmap_first(&m->function_map, hash, &it); i != HMAP_NONE;
 	     i = hmap_next(&m->function_map, &it)) {
-		if (m->functions[i].name == f.name &&
-		    m->functions[i].system_name == f.system_name && !m->functions[i].filename) {
+		if (function_same(&m->functions[i], f)) {
 			*ret = i;
 			return 0;
 		}
 	}
-	err = array_reserve(&m->functions, &m->function_cap, m->function_cnt + 1, sizeof(f),
+	err = array_reserve(&m->functions, &m->function_cap, m->function_cnt + 1, sizeof(*f),
 			    OBJECTS_MAX);
 	if (!err)
 		err = hmap_add(&m->function_map, hash, (uint32_t)m->function_cnt);
 	if (err)
 		return err;
-	m->functions[m->function_cnt] = f;
+	m->functions[m->function_cnt] = *f;
 	*ret = (uint32_t)m->function_cnt++;
 	return 0;
+}
+
+int model_function(struct model *m, const char *name, const char *system_name, uint32_t *ret)
+{
+	struct function f = {};
+	int err = strtab_add(&m->strings, name, &f.name);
+
+	if (!err)
+		err = strtab_add(&m->strings, system_name, &f.system_name);
+	return err ? err : model_function_at(m, &f, ret);
 }
 
 static int lines_add(struct model *m, const struct line *lines, size_t cnt, uint32_t *ret_first)
@@ -147,6 +158,18 @@ int model_set_lines(struct model *m, uint32_t location, const struct line *lines
 		return err;
 	l->first_line = first;
 	l->line_cnt = (uint32_t)cnt;
+	return 0;
+}
+
+int model_location_apart(struct model *m, uint32_t mapping, uint64_t addr, uint32_t *ret)
+{
+	int err = array_reserve(&m->locations, &m->location_cap, m->location_cnt + 1,
+				sizeof(*m->locations), OBJECTS_MAX);
+
+	if (err)
+		return err;
+	m->locations[m->location_cnt] = (struct location){ .mapping = mapping, .addr = addr };
+	*ret = (uint32_t)m->location_cnt++;
 	return 0;
 }
 
@@ -243,15 +266,16 @@ int model_stack(struct model *m, const struct frame *frames, size_t cnt, uint32_
 static bool sample_same(const struct sample *a, const struct sample *b)
 {
 	return a->stack == b->stack && a->pid == b->pid && a->tid == b->tid && a->comm == b->comm &&
-	       a->lock_owner == b->lock_owner && a->cause == b->cause && a->outcome == b->outcome;
+	       a->lock_owner == b->lock_owner && a->cause == b->cause && a->outcome == b->outcome &&
+	       a->stop == b->stop;
 }
 
 int model_sample(struct model *m, const struct sample *s)
 {
-	uint64_t hash =
-		hash_u64((uint64_t)s->stack << 32 | s->tid) ^
-		hash_u64((uint64_t)s->pid << 32 | s->comm) ^
-		hash_u64((uint64_t)s->lock_owner << 16 | (uint64_t)s->cause << 8 | s->outcome);
+	uint64_t hash = hash_u64((uint64_t)s->stack << 32 | s->tid) ^
+			hash_u64((uint64_t)s->pid << 32 | s->comm) ^
+			hash_u64((uint64_t)s->lock_owner << 24 | (uint64_t)s->stop << 16 |
+				 (uint64_t)s->cause << 8 | s->outcome);
 	struct hmap_iter it;
 	int err;
 

@@ -81,6 +81,7 @@ struct sample {
 	uint32_t lock_owner; /* with CAUSE_WRITER: "comm/tid" of who held mmap_lock, or 0 */
 	uint8_t cause;       /* enum cause */
 	uint8_t outcome;     /* enum outcome */
+	uint8_t stop;        /* enum stop, of a broken stack */
 	uint64_t count;      /* samples */
 	uint64_t weight;     /* in the event's unit */
 };
@@ -114,6 +115,12 @@ struct sample {
 	X(bpf_runs,                                                                         \
 	  "runs of the sampling program, where the kernel counts them (bpf_stats_enabled)") \
 	X(bpf_ns, "nanoseconds they took")                                                  \
+	X(unwind_tables, "unwind tables made, one a file")                                  \
+	X(unwind_rows, "rows in them")                                                      \
+	X(unwind_table_ns, "nanoseconds that making them took")                             \
+	X(unwind_text_bytes, "bytes of code they cover")                                    \
+	X(unwind_evicted, "unwind tables that made room for others")                        \
+	X(unwind_no_room, "unwind tables and processes for which there was no room")        \
 	X(is_complete, "1: the recording ended in order")
 struct ledger {
 #define X(key, text) uint64_t key;
@@ -160,10 +167,16 @@ void model_release(struct model *m); /* accepts a zeroed one */
 const char *module_kind_name(enum module_kind kind); /* "[jit]"; "" for files */
 int model_mapping(struct model *m, const struct mapping *map, uint32_t *ret);
 int model_function(struct model *m, const char *name, const char *system_name, uint32_t *ret);
+/* The same with all that can be known of one; identity is all of *f, whose strings
+ * are the model's: nothing of a function may be changed later. */
+int model_function_at(struct model *m, const struct function *f, uint32_t *ret);
 /* Identity: mapping, addr and name: function is MODEL_NONE, or the name known when it was
  * recorded (JIT, kernel): two processes may have different JIT code at one address. */
 int model_location(struct model *m, uint32_t mapping, uint64_t addr, uint32_t function,
 		   uint32_t *ret);
+/* A location that no other is equal to, and that is never found again: for what differs from one
+ * at the same place in its lines only. */
+int model_location_apart(struct model *m, uint32_t mapping, uint64_t addr, uint32_t *ret);
 /* Give a location its functions, innermost first, replacing what it had. */
 int model_set_lines(struct model *m, uint32_t location, const struct line *lines, size_t cnt);
 #define MODEL_FRAME_MAX 1024 /* in one stack: bstack records 254; foreign profiles may have more */

@@ -20,16 +20,18 @@ static int member_inflate(z_stream *z, size_t max, struct buf *out)
 	uint8_t chunk[65536];
 
 	for (;;) {
+		size_t got;
 		int res;
 
 		z->next_out = chunk;
 		z->avail_out = sizeof(chunk);
 		res = inflate(z, Z_NO_FLUSH);
-		buf_add(out, chunk, sizeof(chunk) - z->avail_out);
+		got = sizeof(chunk) - z->avail_out;
+		if (got > max - out->len)
+			return -EFBIG;
+		buf_add(out, chunk, got);
 		if (out->err)
 			return out->err;
-		if (out->len > max)
-			return -EFBIG;
 		if (res == Z_STREAM_END)
 			return 1;
 		if (res == Z_MEM_ERROR)
@@ -59,39 +61,41 @@ static int members_inflate(z_stream *z, size_t max, struct buf *out, size_t *ret
 	}
 }
 
-int pprof_inflate(const char *name, const void *data, size_t len, size_t max, struct buf *out,
-		  bool *ret_is_cut, struct error *e)
+static int no_member(const char *name, struct error *e)
 {
-	z_stream z = { .next_in = (Bytef *)data };
+	error_set(e, EINVAL, "cannot read %s: cut or damaged before its first part was whole",
+		  name);
+	error_advise(e, "the recording was killed within its first second, or this is no profile");
+	return -EINVAL;
+}
+
+int pprof_inflate(const char *name, struct buf *file, size_t max, bool *ret_is_cut, struct error *e)
+{
+	struct buf out CLEANUP(buf_release) = { .max = max };
+	z_stream z = { .next_in = (Bytef *)file->data };
 	size_t members = 0;
 	int res;
 
-	*ret_is_cut = false;
-	if (len < 2 || memcmp(data, "\x1f\x8b", 2) != 0) {
-		if (len > max)
-			return too_large(name, max, e);
-		buf_add(out, data, len);
-		return out->err ? error_errno(e, -out->err, "cannot read %s", name) : 0;
-	}
-	if (len > UINT32_MAX)
+	if (file->len > max || file->len > UINT32_MAX)
 		return too_large(name, max, e);
-	z.avail_in = (uInt)len;
+	if (file->len < 2 || memcmp(file->data, "\x1f\x8b", 2) != 0) {
+		*ret_is_cut = false;
+		return 0;
+	}
+	z.avail_in = (uInt)file->len;
 	if (inflateInit2(&z, GZIP_WINDOW) != Z_OK)
 		return error_errno(e, ENOMEM, "cannot read %s", name);
-	res = members_inflate(&z, max, out, &members);
+	res = members_inflate(&z, max, &out, &members);
 	inflateEnd(&z);
 	if (res == -EFBIG)
 		return too_large(name, max, e);
 	if (res < 0)
 		return error_errno(e, -res, "cannot read %s", name);
-	if (!members) {
-		error_set(e, EINVAL,
-			  "cannot read %s: cut or damaged before its first part was whole", name);
-		error_advise(
-			e,
-			"the recording was killed within its first second, or this is no profile");
-		return -EINVAL;
-	}
+	if (!members)
+		return no_member(name, e);
+	buf_release(file);
+	*file = out;
+	out = (struct buf){};
 	*ret_is_cut = !res;
 	return 0;
 }

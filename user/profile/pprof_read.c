@@ -13,36 +13,12 @@
 
 #include "profile.pb-c.h"
 
-#define ARENA_MAX ((size_t)64 << 20) /* one sub-message, unpacked */
-
 typedef Perftools__Profiles__Sample Sample;
 typedef Perftools__Profiles__Label Label;
 typedef Perftools__Profiles__Mapping Mapping;
 typedef Perftools__Profiles__Location Location;
 typedef Perftools__Profiles__Function Function;
 typedef Perftools__Profiles__ValueType ValueType;
-
-/* A piece of the message. */
-struct piece {
-	const uint8_t *data;
-	size_t len;
-};
-
-/* Memory for one unpacked sub-message: handed out in a row, taken back all at once. */
-struct arena {
-	uint8_t *data;
-	size_t used, cap;
-	void *extra[64]; /* what did not fit, freed at the reset, which then grows data */
-	size_t extra_cnt, wanted;
-};
-
-/* Ids of the file -> indices of the model. */
-struct id_map {
-	uint64_t *ids;
-	uint32_t *idxs;
-	size_t cnt, id_cap, idx_cap;
-	struct hmap map;
-};
 
 struct reader {
 	const char *name;
@@ -55,54 +31,10 @@ struct reader {
 	struct id_map mappings, functions, locations;
 	size_t type_cnt;
 	size_t count_idx; /* which value counts samples */
+	bool has_count;
+	uint64_t count_sum, weight_sum; /* of all samples: no sum made of them later overflows */
 	bool is_foreign;
 };
-
-static void *arena_alloc(void *ctx, size_t size)
-{
-	struct arena *a = ctx;
-	void *p;
-
-	size = (size + 15) & ~(size_t)15;
-	if (size > ARENA_MAX)
-		return NULL;
-	a->wanted += size;
-	if (size <= a->cap - a->used) {
-		p = a->data + a->used;
-		a->used += size;
-		return p;
-	}
-	if (a->extra_cnt == ARRAY_SIZE(a->extra))
-		return NULL;
-	p = malloc(size);
-	if (p)
-		a->extra[a->extra_cnt++] = p;
-	return p;
-}
-
-static void arena_free(void *ctx, void *p)
-{
-	(void)ctx;
-	(void)p;
-}
-
-static void arena_reset(struct arena *a)
-{
-	size_t want = a->wanted;
-
-	while (a->extra_cnt)
-		free(a->extra[--a->extra_cnt]);
-	a->used = a->wanted = 0;
-	if (want > a->cap && want <= ARENA_MAX) {
-		uint8_t *grown = malloc(2 * want);
-
-		if (grown) {
-			free(a->data);
-			a->data = grown;
-			a->cap = 2 * want;
-		}
-	}
-}
 
 static int refuse(struct reader *r, const char *what)
 {
@@ -116,97 +48,13 @@ static int no_memory(struct reader *r, int err)
 	return error_errno(r->e, -err, "cannot read %s", r->name);
 }
 
-static bool varint_get(struct piece *p, uint64_t *ret)
-{
-	uint64_t v = 0;
-
-	for (unsigned int shift = 0; shift < 64 && p->len; shift += 7) {
-		uint8_t byte = *p->data++;
-
-		p->len--;
-		v |= (uint64_t)(byte & 0x7f) << shift;
-		if (!(byte & 0x80)) {
-			*ret = v;
-			return true;
-		}
-	}
-	return false;
-}
-
-/* The next field: its number, and its value (varint) or bytes. False: damaged. */
-static bool field_get(struct piece *p, uint32_t *ret_field, uint64_t *ret_value,
-		      struct piece *ret_bytes)
-{
-	uint64_t tag, len = 0;
-
-	if (!varint_get(p, &tag) || tag >> 3 == 0 || tag >> 3 > 536870911)
-		return false;
-	*ret_field = (uint32_t)(tag >> 3);
-	*ret_value = 0;
-	*ret_bytes = (struct piece){};
-	switch (tag & 7) {
-	case 0:
-		return varint_get(p, ret_value);
-	case 1:
-		len = 8;
-		break;
-	case 5:
-		len = 4;
-		break;
-	case 2:
-		if (!varint_get(p, &len))
-			return false;
-		break;
-	default:
-		return false;
-	}
-	if (len > p->len)
-		return false;
-	*ret_bytes = (struct piece){ p->data, (size_t)len };
-	p->data += len;
-	p->len -= (size_t)len;
-	return true;
-}
-
-static void id_map_release(struct id_map *map)
-{
-	free(map->ids);
-	free(map->idxs);
-	hmap_release(&map->map);
-}
-
-static bool id_find(const struct id_map *map, uint64_t id, uint32_t *ret)
-{
-	struct hmap_iter it;
-
-	for (uint32_t i = hmap_first(&map->map, hash_u64(id), &it); i != HMAP_NONE;
-	     i = hmap_next(&map->map, &it)) {
-		if (map->ids[i] == id) {
-			*ret = map->idxs[i];
-			return true;
-		}
-	}
-	return false;
-}
-
 static int id_add(struct reader *r, struct id_map *map, uint64_t id, uint32_t idx)
 {
-	uint32_t old;
-	int err;
+	int err = id_map_add(map, id, idx);
 
-	if (!id || id_find(map, id, &old))
+	if (err == -EINVAL)
 		return refuse(r, "an id is zero or given twice");
-	err = array_reserve(&map->ids, &map->id_cap, map->cnt + 1, sizeof(id), UINT32_MAX - 1);
-	if (!err)
-		err = array_reserve(&map->idxs, &map->idx_cap, map->cnt + 1, sizeof(idx),
-				    UINT32_MAX - 1);
-	if (!err)
-		err = hmap_add(&map->map, hash_u64(id), (uint32_t)map->cnt);
-	if (err)
-		return no_memory(r, err);
-	map->ids[map->cnt] = id;
-	map->idxs[map->cnt++] = idx;
-	return 0;
+	return err ? no_memory(r, err) : 0;
 }
 
 /* A string by its index in the file, as bytes: up to its first NUL. */
@@ -246,6 +94,8 @@ static enum module_kind kind_of(const char *path, const struct build_id *id)
 		if (module_kind_name((enum module_kind)k)[0] &&
 		    !strcmp(path, module_kind_name((enum module_kind)k)))
 			return (enum module_kind)k;
+	if (!strncmp(path, "[kernel.", 8)) /* "[kernel.kallsyms]", as perf's converters say */
+		return MODULE_KERNEL;
 	return id->sz ? MODULE_ELF : path[0] ? MODULE_NO_ID : MODULE_OTHER;
 }
 
@@ -280,20 +130,17 @@ static int read_mapping(struct reader *r, const Mapping *in)
 
 static int read_function(struct reader *r, const Function *in)
 {
-	struct piece name, system_name;
-	char *name_z CLEANUP(cleanup_free) = NULL, *system_z CLEANUP(cleanup_free) = NULL;
+	struct function f = { .start_line = in->start_line };
 	uint32_t idx;
-	int err = string_get(r, in->name, &name);
+	int err = string_intern(r, in->name, &f.name);
 
 	if (!err)
-		err = string_get(r, in->system_name, &system_name);
+		err = string_intern(r, in->system_name, &f.system_name);
+	if (!err)
+		err = string_intern(r, in->filename, &f.filename);
 	if (err)
 		return err;
-	name_z = strndup((const char *)name.data, name.len);
-	system_z = strndup((const char *)system_name.data, system_name.len);
-	if (!name_z || !system_z)
-		return no_memory(r, -ENOMEM);
-	err = model_function(r->m, name_z, system_z, &idx);
+	err = model_function_at(r->m, &f, &idx);
 	return err ? no_memory(r, err) : id_add(r, &r->functions, in->id, idx);
 }
 
@@ -305,30 +152,62 @@ static int read_lines(struct reader *r, const Location *in, struct line *ret)
 		return refuse(r, "a location with too many functions");
 	for (size_t i = 0; i < in->n_line; i++) {
 		ret[i].line = in->line[i]->line;
-		if (!id_find(&r->functions, in->line[i]->function_id, &ret[i].function))
+		if (!id_map_find(&r->functions, in->line[i]->function_id, &ret[i].function))
 			return refuse(r, "a location names a function that is not there");
 	}
 	return 0;
+}
+
+static bool lines_same(const struct line *a, size_t a_cnt, const struct line *b, size_t b_cnt)
+{
+	if (a_cnt != b_cnt)
+		return false;
+	for (size_t i = 0; i < a_cnt; i++)
+		if (a[i].function != b[i].function || a[i].line != b[i].line)
+			return false;
+	return true;
+}
+
+/*
+ * Profiles of others may have many locations at one address, or none at all: 0. Such that differ in
+ * their lines must not become one, or stacks would get each other's names.
+ */
+static int location_add(struct reader *r, const struct location *l, uint32_t function,
+			const struct line *lines, size_t cnt, uint32_t *ret)
+{
+	size_t seen = r->m->location_cnt;
+	const struct location *old;
+	uint32_t idx;
+	int err = model_location(r->m, l->mapping, l->addr, function, &idx);
+
+	if (err)
+		return err;
+	old = &r->m->locations[idx];
+	if (idx < seen && !lines_same(&r->m->lines[old->first_line], old->line_cnt, lines, cnt))
+		err = model_location_apart(r->m, l->mapping, l->addr, &idx);
+	if (!err)
+		err = model_set_lines(r->m, idx, lines, cnt);
+	if (!err)
+		*ret = idx;
+	return err;
 }
 
 static int read_location(struct reader *r, const Location *in)
 {
 	struct line lines[LINES_MAX];
 	uint32_t mapping = MODEL_NONE, idx, function = MODEL_NONE;
-	uint64_t addr = in->address;
 	int err = read_lines(r, in, lines);
 
 	if (err)
 		return err;
-	if (in->mapping_id && !id_find(&r->mappings, in->mapping_id, &mapping))
+	if (in->mapping_id && !id_map_find(&r->mappings, in->mapping_id, &mapping))
 		return refuse(r, "a location names a mapping that is not there");
 	/* With a name of its own from the start: code that is not in a file, and all of foreign profiles. */
 	if (in->n_line &&
 	    (mapping == MODEL_NONE || r->is_foreign || r->m->mappings[mapping].kind != MODULE_ELF))
 		function = lines[0].function;
-	err = model_location(r->m, mapping, addr, function, &idx);
-	if (!err)
-		err = model_set_lines(r->m, idx, lines, in->n_line);
+	err = location_add(r, &(struct location){ .mapping = mapping, .addr = in->address },
+			   function, lines, in->n_line, &idx);
 	return err ? no_memory(r, err) : id_add(r, &r->locations, in->id, idx);
 }
 
@@ -351,7 +230,7 @@ static bool evidence_parse(const struct piece *label, struct frame *frames, size
 		if (slash)
 			reason = term_find(reason_terms, REASON_CNT, slash + 1,
 					   (size_t)(colon - slash - 1));
-		if (evidence < 0 || reason < 0)
+		if (evidence < 0 || reason < 0 || (evidence == EVID_NONE) != (reason != REASON_NO))
 			return false;
 		for (p = colon + 1; p < end && *p >= '0' && *p <= '9' && run <= MODEL_FRAME_MAX;
 		     p++)
@@ -408,6 +287,8 @@ static int read_label(struct reader *r, const Label *in, struct sample *s,
 		return term_of(&value, cause_terms, CAUSE_CNT, &s->cause);
 	else if (piece_is(&key, "unwind"))
 		return term_of(&value, outcome_terms, OUTCOME_CNT, &s->outcome);
+	else if (piece_is(&key, "stop"))
+		return term_of(&value, stop_terms, STOP_CNT, &s->stop);
 	else if (piece_is(&key, "evidence"))
 		*ret_evidence = value;
 	return 0;
@@ -422,6 +303,10 @@ static int read_values(struct reader *r, const Sample *in, struct sample *s)
 			return refuse(r, "negative values: a difference of two profiles");
 	s->count = (uint64_t)in->value[r->count_idx];
 	s->weight = (uint64_t)in->value[in->n_value - 1];
+	if (s->count > INT64_MAX - r->count_sum || s->weight > INT64_MAX - r->weight_sum)
+		return refuse(r, "more samples than can be counted");
+	r->count_sum += s->count;
+	r->weight_sum += s->weight;
 	return 0;
 }
 
@@ -437,7 +322,7 @@ static int read_sample(struct reader *r, const Sample *in)
 		s.outcome = cnt < in->n_location_id ? OUTCOME_TRUNCATED : OUTCOME_BROKEN;
 	for (size_t i = 0; i < cnt && !err; i++) {
 		frames[i] = (struct frame){};
-		if (!id_find(&r->locations, in->location_id[i], &frames[i].location))
+		if (!id_map_find(&r->locations, in->location_id[i], &frames[i].location))
 			err = refuse(r, "a sample names a location that is not there");
 	}
 	for (size_t i = 0; i < in->n_label && !err; i++)
@@ -502,8 +387,10 @@ static int read_type(struct reader *r, const ValueType *in)
 		err = string_get(r, in->unit, &unit);
 	if (err)
 		return err;
-	if (piece_is(&type, "samples"))
+	if (!r->has_count && piece_is(&type, "samples")) {
 		r->count_idx = r->type_cnt;
+		r->has_count = true;
+	}
 	r->type_cnt++;
 	/* The last one is the default of pprof's: the weight. */
 	err = string_intern(r, in->type, &r->m->event);
@@ -615,8 +502,7 @@ static int read_message(struct reader *r, struct piece p)
 
 static void reader_release(struct reader *r)
 {
-	arena_reset(&r->arena);
-	free(r->arena.data);
+	arena_release(&r->arena);
 	free(r->strings);
 	id_map_release(&r->mappings);
 	id_map_release(&r->functions);
@@ -625,9 +511,9 @@ static void reader_release(struct reader *r)
 
 int pprof_read(int fd, const char *name, struct model *m, struct error *e)
 {
-	struct buf file CLEANUP(buf_release) = { .max = PPROF_MAX_SZ },
-			msg CLEANUP(buf_release) = { .max = PPROF_MAX_SZ };
+	struct buf file CLEANUP(buf_release) = {};
 	struct reader r = { .name = name, .m = m, .e = e };
+	struct piece msg;
 	bool is_cut;
 	int err = read_all(fd, &file, PPROF_MAX_SZ);
 
@@ -646,11 +532,13 @@ int pprof_read(int fd, const char *name, struct model *m, struct error *e)
 			"the recording was killed within its first second, or this is no profile");
 		return -EINVAL;
 	}
-	err = pprof_inflate(name, file.data, file.len, PPROF_MAX_SZ, &msg, &is_cut, e);
+	err = pprof_inflate(name, &file, PPROF_MAX_SZ, &is_cut, e);
 	if (err)
 		return err;
-	buf_release(&file);
-	err = read_message(&r, (struct piece){ (const uint8_t *)msg.data, msg.len });
+	msg = (struct piece){ (const uint8_t *)file.data, file.len };
+	if (is_cut) /* others may begin a field in one member and end it in the next */
+		msg.len = fields_len(msg);
+	err = read_message(&r, msg);
 	reader_release(&r);
 	if (!err)
 		m->is_cut = is_cut || (m->has_ledger && !m->ledger.is_complete);

@@ -5,6 +5,7 @@
  */
 #include "profile/pprof.h"
 
+#include <fcntl.h>
 #include <inttypes.h>
 #include <string.h>
 #include <unistd.h>
@@ -311,6 +312,8 @@ static size_t labels_fill(struct pprof_writer *w, const struct sample *s, Label 
 	label_num(w, &labels[cnt++], "pid", s->pid);
 	label_num(w, &labels[cnt++], "tid", s->tid);
 	label_str(w, &labels[cnt++], "unwind", outcome_terms[s->outcome].key);
+	if (s->stop)
+		label_str(w, &labels[cnt++], "stop", stop_terms[s->stop].key);
 	if (s->cause != CAUSE_NONE)
 		label_str(w, &labels[cnt++], "fallback", cause_terms[s->cause].key);
 	if (s->lock_owner)
@@ -358,7 +361,7 @@ static int put_samples(struct pprof_writer *w)
 	for (size_t i = 0; i < m->sample_cnt; i++) {
 		const struct sample *s = &m->samples[i];
 
-		if (s->count == w->counts[i])
+		if (s->count == w->counts[i] && s->weight == w->weights[i])
 			continue;
 		put_sample(w, s, s->count - w->counts[i], s->weight - w->weights[i]);
 		w->counts[i] = s->count;
@@ -417,11 +420,11 @@ static bool has_news(const struct pprof_writer *w)
 	const struct model *m = w->m;
 
 	if (!w->is_begun || w->samples_seen < m->sample_cnt ||
-	    w->locations_done < m->location_cnt ||
-	    memcmp(&w->ledger, &m->ledger, sizeof(w->ledger)) != 0)
+	    w->locations_done < m->location_cnt || w->mappings_done < m->mapping_cnt ||
+	    (m->has_ledger && memcmp(&w->ledger, &m->ledger, sizeof(w->ledger)) != 0))
 		return true;
 	for (size_t i = 0; i < m->sample_cnt; i++)
-		if (m->samples[i].count != w->counts[i])
+		if (m->samples[i].count != w->counts[i] || m->samples[i].weight != w->weights[i])
 			return true;
 	return false;
 }
@@ -451,9 +454,18 @@ static int member_fill(struct pprof_writer *w)
 	return err ? err : w->out.err;
 }
 
+/* Where the next byte will go: with O_APPEND that is the end, wherever the position is. */
+static off_t write_pos(int fd)
+{
+	int flags = fcntl(fd, F_GETFL);
+
+	return lseek(fd, 0, flags >= 0 && (flags & O_APPEND) ? SEEK_END : SEEK_CUR);
+}
+
 int pprof_writer_flush(struct pprof_writer *w, struct error *e)
 {
-	off_t start = lseek(w->fd, 0, SEEK_CUR);
+	off_t start = write_pos(w->fd);
+	uint64_t bytes = w->bytes;
 	int err;
 
 	if (!has_news(w))
@@ -464,8 +476,10 @@ int pprof_writer_flush(struct pprof_writer *w, struct error *e)
 	if (!err)
 		return 0;
 	/* A member cut in the middle would hide those that another writer appends: take it back. */
-	if (start >= 0 && !ftruncate(w->fd, start))
+	if (start >= 0 && !ftruncate(w->fd, start)) {
 		lseek(w->fd, start, SEEK_SET);
+		w->bytes = bytes;
+	}
 	error_errno(e, -err, "cannot write the profile");
 	if (err == -ENOSPC)
 		error_advise(e, "free some space; what was written before is kept");

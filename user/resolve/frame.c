@@ -160,7 +160,7 @@ static void settle_alone(struct resolver *r, const struct process *p, const stru
 		return;
 	}
 	f->kind = VMA_HOLE;
-	if (!s && p && p->is_followed &&
+	if (!s && p && p->is_followed && p->since_ns <= time_ns &&
 	    p->is_gone) { /* nothing executable was ever mapped there */
 		unresolved(f, REASON_GARBAGE);
 		f->fallback = !id ? f->fallback : id->is_valid ? FFB_BAD_OFFSET : FFB_NO_VMA;

@@ -208,6 +208,17 @@ static void answers_touch(struct process *p, uint64_t time_ns, uint64_t start, u
 	}
 }
 
+void process_renew(struct process *p, uint64_t time_ns)
+{
+	uint32_t pid = p->pid;
+
+	if (time_ns < p->since_ns)
+		time_ns = p->since_ns;
+	answers_touch(p, time_ns, 0, UINT64_MAX);
+	process_release(p);
+	*p = (struct process){ .pid = pid, .is_used = true, .since_ns = time_ns };
+}
+
 int process_settle(struct process *p, uint64_t now_ns)
 {
 	size_t kept = 0;
@@ -255,6 +266,8 @@ static int event_mmap(struct resolver *r, const struct map_event *e)
 			return err;
 		module_open(r, s.module, (pid_t)e->pid, e->start, e->end, e->path);
 	}
+	if (e->time_ns <= r->lost_until_ns) /* the next mapping there may be among the missing */
+		return 0;
 	return mapset_put(&p->maps, &s);
 }
 
@@ -265,8 +278,7 @@ static int event_fork(struct resolver *r, const struct map_event *e)
 
 	if (err)
 		return err;
-	process_release(child); /* a number used before */
-	*child = (struct process){ .pid = e->pid, .is_used = true };
+	process_renew(child, e->time_ns); /* a number used before */
 	parent = process_find(r, e->ppid);
 	if (!parent)
 		return 0;
@@ -284,7 +296,8 @@ static int event_exec(struct resolver *r, const struct map_event *e)
 	err = process_settle(p, e->time_ns);
 	answers_touch(p, e->time_ns, 0, UINT64_MAX);
 	mapset_clear(&p->maps);
-	p->is_followed = true;
+	p->is_followed = e->time_ns > r->lost_until_ns;
+	p->since_ns = e->time_ns;
 	p->start_ns = 0;
 	p->exec_id = 0;
 	return err;
@@ -319,9 +332,12 @@ void process_collect(struct resolver *r, uint64_t now_ns)
 	}
 }
 
-/* Something happened that nobody saw: nothing known from before holds any more. */
+/* Something happened that nobody saw, from since_ns on: nothing known from before holds any more, nor will
+ * what is seen up to time_ns. */
 static void event_lost(struct resolver *r, const struct map_event *e)
 {
+	if (e->time_ns > r->lost_until_ns)
+		r->lost_until_ns = e->time_ns;
 	for (size_t i = 0; i < r->process_cnt; i++) {
 		struct process *p = &r->processes[i];
 
@@ -329,6 +345,7 @@ static void event_lost(struct resolver *r, const struct map_event *e)
 			continue;
 		for (size_t k = 0; k < p->answer_cnt; k++)
 			p->answers[k]->is_void |= p->answers[k]->ready_ns >= e->since_ns;
+		answers_drop(p);
 		p->is_followed = false;
 		mapset_clear(&p->maps);
 	}
@@ -371,6 +388,19 @@ static int answer_add(struct process *p, const struct answer *from, struct answe
 	return 0;
 }
 
+/* The last change in [start, end) that the stream has shown already: for a sample that comes late, an
+ * answer is no better than it is for one in order. */
+static uint64_t changed_ns(const struct resolver *r, const struct process *p, uint64_t start,
+			   uint64_t end)
+{
+	uint64_t ns = p->since_ns > r->lost_until_ns ? p->since_ns : r->lost_until_ns;
+
+	for (size_t i = 0; i < p->maps.cnt && p->maps.spans[i].start < end; i++)
+		if (p->maps.spans[i].end > start && p->maps.spans[i].since_ns > ns)
+			ns = p->maps.spans[i].since_ns;
+	return ns;
+}
+
 /* Turn what /proc said into an answer of p's. */
 static int answer_take(struct resolver *r, struct process *p, const struct vma *v,
 		       uint64_t asked_ns, struct answer **ret)
@@ -378,6 +408,7 @@ static int answer_take(struct resolver *r, struct process *p, const struct vma *
 	struct answer a = {
 		.asked_ns = asked_ns,
 		.answered_ns = clock_mono_ns(),
+		.from_ns = changed_ns(r, p, v->start, v->end),
 		.span = { .start = v->start,
 			  .end = v->end,
 			  .off = v->off,

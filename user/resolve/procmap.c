@@ -114,7 +114,8 @@ enum vma_kind vma_kind_of(const char *name, bool is_exec)
 {
 	if (!is_exec)
 		return VMA_DATA;
-	if (!strncmp(name, "/dev/zero", 9) || !strncmp(name, "/SYSV", 5))
+	if (!strncmp(name, "/dev/zero", 9) || !strncmp(name, "/SYSV", 5) ||
+	    !strncmp(name, "/anon_hugepage", 14) || !strncmp(name, "[anon_shmem", 11))
 		return VMA_SHARED_ANON;
 	if (name[0] == '/' && name[1] != '/')
 		return VMA_FILE;
@@ -172,18 +173,26 @@ static int query(struct procmap *p, uint64_t addr, uint64_t flags, struct vma *r
 		.build_id_addr = (uintptr_t)ret->build_id.bytes,
 		.build_id_size = BUILD_ID_MAX,
 	};
+	bool is_named = false;
 
 	ret->path[0] = '\0';
 	ret->build_id = (struct build_id){};
-	if (ioctl(p->fd, PROCMAP_QUERY_IOCTL, &q))
-		return -errno;
+	if (ioctl(p->fd, PROCMAP_QUERY_IOCTL, &q)) {
+		if (errno != ENAMETOOLONG) /* a path beyond PATH_MAX: ask without it */
+			return -errno;
+		q.vma_name_size = 0;
+		q.vma_name_addr = 0;
+		if (ioctl(p->fd, PROCMAP_QUERY_IOCTL, &q))
+			return -errno;
+		is_named = true;
+	}
 	ret->start = q.vma_start;
 	ret->end = q.vma_end;
 	ret->off = q.vma_offset;
 	ret->build_id.sz = q.build_id_size <= BUILD_ID_MAX ? (uint8_t)q.build_id_size : 0;
 	if (!q.vma_name_size)
 		ret->path[0] = '\0';
-	ret->kind = vma_kind_of(ret->path, q.vma_flags & VMA_FLAG_EXECUTABLE);
+	ret->kind = vma_kind_of(is_named ? "/" : ret->path, q.vma_flags & VMA_FLAG_EXECUTABLE);
 	return 0;
 }
 
@@ -193,8 +202,10 @@ int maps_line_parse(const char *line, size_t len, struct vma *ret)
 	uint64_t start, end, off;
 	int at = 0;
 
-	if (len >= sizeof(text) || memchr(line, '\0', len))
+	if (memchr(line, '\0', len))
 		return -EINVAL;
+	if (len >= sizeof(text))
+		len = sizeof(text) - 1; /* what is cut off is of a path too long anyway */
 	memcpy(text, line, len);
 	text[len] = '\0';
 	if (sscanf(text, "%" SCNx64 "-%" SCNx64 " %4s %" SCNx64 " %*x:%*x %*u%n", &start, &end,
@@ -203,13 +214,13 @@ int maps_line_parse(const char *line, size_t len, struct vma *ret)
 		return -EINVAL;
 	while (text[at] == ' ')
 		at++;
-	if (strlen(text + at) >= sizeof(ret->path))
-		return -EINVAL;
 	ret->start = start;
 	ret->end = end;
 	ret->off = off;
-	strcpy(ret->path, text + at);
-	ret->kind = vma_kind_of(ret->path, perms[2] == 'x');
+	ret->kind = vma_kind_of(text + at, perms[2] == 'x');
+	ret->path[0] = '\0';
+	if (strlen(text + at) < sizeof(ret->path))
+		strcpy(ret->path, text + at);
 	ret->build_id = (struct build_id){};
 	return 0;
 }

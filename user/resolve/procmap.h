@@ -47,7 +47,8 @@ void procmap_force_text(struct procmap *p);
  * namespaces; else root/PATH. -errno; only regular files are opened. */
 int procmap_open_file(pid_t pid, uint64_t start, uint64_t end, const char *path);
 
-/* One line of maps text (without newline). 0 or -EINVAL. Fills all but build_id. */
+/* One line of maps text (without newline). 0 or -EINVAL. Fills all but build_id; path is "" when it is longer
+ * than PATH_MAX. */
 int maps_line_parse(const char *line, size_t len, struct vma *ret);
 /* What a mapping is, by its name as maps and MMAP2 give it. */
 enum vma_kind vma_kind_of(const char *name, bool is_exec);

@@ -78,14 +78,15 @@ static int item_add(struct resolver *r, struct item item)
 	return 0;
 }
 
-/* One allocation: the struct and its five arrays, the widest members first. */
+/* One allocation: the struct and its arrays, the widest members first. */
 static struct pending *pending_new(const struct raw_sample *s)
 {
 	size_t ip_sz = (s->kernel_cnt + s->user_cnt) * sizeof(uint64_t);
 	size_t wait_sz = s->user_cnt * sizeof(struct answer *);
 	size_t frame_sz = s->user_cnt * sizeof(struct resolved_frame);
 	size_t id_sz = s->ids ? s->user_cnt * sizeof(struct raw_id) : 0;
-	size_t sz = sizeof(struct pending) + ip_sz + wait_sz + frame_sz + id_sz;
+	size_t step_sz = s->steps ? s->user_cnt * sizeof(*s->steps) : 0;
+	size_t sz = sizeof(struct pending) + ip_sz + wait_sz + frame_sz + id_sz + step_sz;
 	struct pending *p = calloc(1, sz);
 	uint64_t *ips = (uint64_t *)(p + 1);
 
@@ -106,6 +107,8 @@ static struct pending *pending_new(const struct raw_sample *s)
 		memcpy(p->ids, s->ids, id_sz);
 	}
 	p->raw.ids = p->ids;
+	if (step_sz)
+		p->raw.steps = memcpy((char *)p + sz - step_sz, s->steps, step_sz);
 	return p;
 }
 
@@ -136,7 +139,9 @@ int resolver_event(struct resolver *r, const struct map_event *e)
 	copy->path = strdup(e->path ? e->path : "");
 	err = copy->path ? 0 : -ENOMEM;
 	if (!err)
-		err = item_add(r, (struct item){ .time_ns = e->time_ns, .event = copy });
+		err = item_add(r, (struct item){ .time_ns = e->kind == MAP_EVENT_LOST ? e->since_ns
+										      : e->time_ns,
+						 .event = copy });
 	if (err)
 		event_free(copy);
 	return err;
@@ -145,12 +150,8 @@ int resolver_event(struct resolver *r, const struct map_event *e)
 /* A process under this number that is not the one we know: a change the stream did not show. */
 static void identity_check(struct process *p, const struct raw_sample *s)
 {
-	if (p->start_ns && (p->start_ns != s->start_ns || p->exec_id != s->exec_id)) {
-		uint32_t pid = p->pid;
-
-		process_release(p);
-		*p = (struct process){ .pid = pid, .is_used = true };
-	}
+	if (p->start_ns && (p->start_ns != s->start_ns || p->exec_id != s->exec_id))
+		process_renew(p, s->time_ns);
 	p->start_ns = s->start_ns;
 	p->exec_id = s->exec_id;
 }
@@ -222,13 +223,16 @@ static int sample_replay(struct resolver *r, struct pending *s)
 		s->is_inconsistent = true;
 		s->ids = NULL;
 	}
+	for (size_t i = 0; i < s->raw.user_cnt; i++) /* all: an error leaves some undecided */
+		s->frames[i] = (struct resolved_frame){ .ip = s->raw.user_ips[i],
+							.module = UINT32_MAX,
+							.evidence = EVID_NONE,
+							.reason = REASON_UNKNOWN,
+							.fallback = -1 };
 	for (size_t i = 0; i < s->raw.user_cnt && !err; i++) {
 		struct resolved_frame *f = &s->frames[i];
 		struct answer *a;
 
-		*f = (struct resolved_frame){ .ip = s->raw.user_ips[i],
-					      .module = UINT32_MAX,
-					      .fallback = -1 };
 		if (frame_decide(r, p, id_of(s, i), s->raw.time_ns, f))
 			continue;
 		err = process_ask(r, p, f->ip, s->raw.time_ns, &a);
@@ -269,18 +273,18 @@ static int waiting_advance(struct resolver *r, uint64_t now_ns)
 	struct pending **at = &r->wait_head;
 	int err = 0;
 
-	while (*at) {
+	while (*at && !err) {
 		struct pending *s = *at;
-		int sink_err;
 
 		if (s->ready_ns >= now_ns) {
 			at = &s->next;
 			continue;
 		}
 		*at = s->next;
-		sink_err = waiting_settle(r, s);
-		err = err ? err : sink_err;
+		err = waiting_settle(r, s);
 	}
+	while (*at)
+		at = &(*at)->next;
 	r->wait_tail = at;
 	return err;
 }
@@ -301,15 +305,16 @@ int resolver_advance(struct resolver *r, uint64_t until_ns)
 	size_t done = 0;
 	int err = 0;
 
-	qsort(r->items, r->item_cnt, sizeof(*r->items), item_cmp);
-	while (done < r->item_cnt && r->items[done].time_ns <= until_ns) {
+	if (r->item_cnt)
+		qsort(r->items, r->item_cnt, sizeof(*r->items), item_cmp);
+	while (done < r->item_cnt && r->items[done].time_ns <= until_ns && !err) {
 		struct item it = r->items[done++];
-		int one = it.event ? process_event(r, it.event) : sample_replay(r, it.sample);
 
+		err = it.event ? process_event(r, it.event) : sample_replay(r, it.sample);
 		event_free(it.event);
-		err = err ? err : one;
 	}
-	memmove(r->items, r->items + done, (r->item_cnt - done) * sizeof(*r->items));
+	if (done)
+		memmove(r->items, r->items + done, (r->item_cnt - done) * sizeof(*r->items));
 	r->item_cnt -= done;
 	process_collect(r, until_ns);
 	if (!err)

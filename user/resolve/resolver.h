@@ -20,6 +20,7 @@
 
 #include "base/base.h"
 #include "base/evidence.h"
+#include "bpf/abi.h"
 #include "resolve/elfseg.h"
 #include "resolve/procmap.h"
 
@@ -47,6 +48,9 @@ struct raw_sample {
 	size_t kernel_cnt, user_cnt;
 	const uint64_t *kernel_ips, *user_ips; /* leaf first */
 	const struct raw_id *ids;              /* user_cnt of them, or NULL: the stack fell back */
+	/* user_cnt of them when BPF unwound by rows: by what each frame's caller was found; or NULL */
+	const struct bstack_step *steps;
+	uint8_t end; /* enum bstack_end */
 };
 
 enum map_event_kind {

@@ -25,7 +25,8 @@ struct process {
 	uint64_t start_ns, exec_id; /* 0/0 until a sample tells */
 	bool is_gone;               /* a query found it gone, or it exited */
 	bool is_denied;
-	bool is_followed; /* every executable mapping since its exec came as an event */
+	bool is_followed;  /* every executable mapping since its exec came as an event */
+	uint64_t since_ns; /* of its exec, or of the sample that showed another identity */
 	struct mapset maps;
 	struct answer **answers; /* not yet entered */
 	size_t answer_cnt, answer_cap;
@@ -67,7 +68,8 @@ struct resolver {
 	struct item *items;
 	size_t item_cnt, item_cap;
 	uint64_t seq;
-	size_t exited_cnt; /* since the last process_collect */
+	size_t exited_cnt;      /* since the last process_collect */
+	uint64_t lost_until_ns; /* events are missing up to here: nothing of before is known */
 	struct pending *wait_head, **wait_tail;
 	size_t pending_sz;
 	struct resolver_counters counters;
@@ -80,6 +82,8 @@ struct process *process_find(struct resolver *r, uint32_t pid);          /* NULL
 void process_forget(struct resolver *r, struct process *p);              /* gives its slot back */
 void process_collect(struct resolver *r, uint64_t now_ns); /* forget who is gone for long */
 void process_release(struct process *p);
+/* p is another process or program than before time_ns, under the same number. */
+void process_renew(struct process *p, uint64_t time_ns);
 int process_event(struct resolver *r, const struct map_event *e);
 /* Enter the answers that the stream has passed. */
 int process_settle(struct process *p, uint64_t now_ns);

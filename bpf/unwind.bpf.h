@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* unwind.bpf.h - a user stack by rows: registers of the task, then step after step in a bpf_loop. */
+#ifndef BSTACK_UNWIND_BPF_H
+#define BSTACK_UNWIND_BPF_H
+
+#define LOOKUP(map, i)                            \
+	({                                        \
+		u32 key_ = (i);                   \
+		bpf_map_lookup_elem(&map, &key_); \
+	})
+#define UNWIND_ROW(i)          ((const struct bstack_row *)LOOKUP(rows, i))
+#define UNWIND_RULE(i)         ((const struct bstack_rule *)LOOKUP(rules, i))
+#define UNWIND_MODULE(i)       ((const struct bstack_module *)LOOKUP(modules, i))
+#define UNWIND_MAPPING(i)      ((const struct bstack_mapping *)LOOKUP(mappings, i))
+#define UNWIND_READ(addr, ret) bpf_probe_read_user((ret), sizeof(u64), (const void *)(addr))
+
+#include "bpf/unwind.h"
+
+#if defined(__TARGET_ARCH_x86)
+/* cs as a whole: a narrower read of an event's registers is refused ("invalid bpf_context access", 6.18). */
+#define IS_USER(regs)                         \
+	({                                    \
+		u64 cs_ = (regs).cs;          \
+		asm volatile("" : "+r"(cs_)); \
+		(cs_ & 3) == 3;               \
+	})
+#define REGS_COPY(s, r_)                          \
+	({                                        \
+		(s)->ip = (r_).ip;                \
+		(s)->sp = (r_).sp;                \
+		(s)->regs[BSTACK_BP] = (r_).bp;   \
+		(s)->regs[BSTACK_BX] = (r_).bx;   \
+		(s)->regs[BSTACK_R12] = (r_).r12; \
+		(s)->regs[BSTACK_R13] = (r_).r13; \
+		(s)->regs[BSTACK_R14] = (r_).r14; \
+		(s)->regs[BSTACK_R15] = (r_).r15; \
+		(s)->regs[BSTACK_AX] = (r_).ax;   \
+		(s)->regs[BSTACK_CX] = (r_).cx;   \
+		(s)->regs[BSTACK_DX] = (r_).dx;   \
+		(s)->regs[BSTACK_SI] = (r_).si;   \
+		(s)->regs[BSTACK_DI] = (r_).di;   \
+		(s)->regs[BSTACK_R8] = (r_).r8;   \
+		(s)->regs[BSTACK_R9] = (r_).r9;   \
+		(s)->regs[BSTACK_R10] = (r_).r10; \
+		(s)->regs[BSTACK_R11] = (r_).r11; \
+		(s)->is_caller = 0;               \
+	})
+
+/* The user's registers as the kernel saved them when it was entered. */
+static __always_inline bool regs_at_entry(struct unwind_state *s)
+{
+	const void *regs = (void *)bpf_task_pt_regs(bpf_get_current_task_btf());
+	struct pt_regs copy;
+
+	if (!regs || bpf_probe_read_kernel(&copy, sizeof(copy), regs) || !IS_USER(copy))
+		return false;
+	REGS_COPY(s, copy);
+	return true;
+}
+#else
+/* Rows are made for x86-64: other machines walk by frame pointer. */
+#define IS_USER(regs)    0
+#define REGS_COPY(s, r_) ((void)0)
+static __always_inline bool regs_at_entry(struct unwind_state *s)
+{
+	return false;
+}
+#endif
+
+/* One frame: its address and how its caller was found go into the sample. 1 ends the loop. */
+static long walk_step(u32 i, void *unused)
+{
+	struct bstack_step *step;
+	struct scratch *sc = LOOKUP(scratches, 0);
+	u32 ip_at, step_at;
+
+	if (!sc)
+		return 1;
+	ip_at = sc->walk.ips_off + i * 8;
+	step_at = sc->walk.steps_off + i * sizeof(*step);
+	if (ip_at > BSTACK_SAMPLE_DATA_MAX - 8 || step_at > BSTACK_STEPS_MAX_SZ - sizeof(*step))
+		return 1;
+	*(u64 *)(sc->data + ip_at) = sc->walk.state.ip;
+	step = (void *)(sc->steps + step_at);
+	sc->walk.cnt = i + 1;
+	sc->walk.end = unwind_step(&sc->walk.process, &sc->walk.state, step);
+	return sc->walk.end != 0;
+}
+
+/*
+ * The user stack of the current task to data[off]; the number of frames. 0: there is no table for the
+ * process, or the first frame is not in it, and the kernel shall walk by frame pointers.
+ */
+static __always_inline u32 walk_rows(struct scratch *sc, u32 pid, u32 off)
+{
+	const struct bstack_process *p = bpf_map_lookup_elem(&processes, &pid);
+	struct walk *w = &sc->walk;
+
+	if (!p || (p->start_ns &&
+		   (p->start_ns != sc->sample.start_ns || p->exec_id != sc->sample.exec_id)))
+		return 0;
+	w->process = *p;
+	w->ips_off = off;
+	w->steps_off = 0;
+	w->cnt = 0;
+	w->end = 0;
+	bpf_loop(BSTACK_FRAMES, walk_step, NULL, 0);
+	if (!w->end)
+		w->end = BSTACK_END_TRUNCATED;
+	if (w->cnt == 1 && (w->end == BSTACK_END_NO_TABLE || w->end == BSTACK_END_NO_MAPPING))
+		return 0;
+	return w->cnt;
+}
+
+#endif

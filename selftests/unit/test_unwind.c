@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * test_unwind.c - tables of ordinary files against libdw's answers, address by address; hostile .eh_frame
+ * and .debug_frame; the stepping that BPF does, on the host.
+ */
+#include <dwarf.h>
+#include <elfutils/libdw.h>
+#include <fcntl.h>
+#include <gelf.h>
+#include <unistd.h>
+
+#include "test.h"
+#include "unwind/table.h"
+
+static const int dw_of[BSTACK_REGS_ALL] = { 6, 3, 12, 13, 14, 15, 0, 2, 1, 4, 5, 8, 9, 10, 11 };
+
+static uint64_t seed = 88172645463325252ULL;
+static uint64_t rnd(void)
+{
+	seed ^= seed << 13;
+	seed ^= seed >> 7;
+	return seed ^= seed << 17;
+}
+
+static const struct bstack_rule *lookup(const struct unwind_table *t, uint64_t vaddr)
+{
+	size_t lo = 0, hi = t->row_cnt;
+
+	if (vaddr < t->base)
+		return NULL;
+	while (lo < hi) {
+		size_t mid = (lo + hi) / 2;
+
+		if (t->rows[mid].pc <= vaddr - t->base)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo && t->rows[lo - 1].rule != BSTACK_RULE_NONE ? &t->rules[t->rows[lo - 1].rule]
+							      : NULL;
+}
+
+/* libdw's words for where the CFA and the registers are, compared with a rule's. */
+static const char *differs(Dwarf_Frame *f, const struct bstack_rule *r)
+{
+	Dwarf_Op mem[3], *ops;
+	bool is_signal;
+	size_t cnt;
+	int ra = dwarf_frame_info(f, NULL, NULL, &is_signal);
+
+	if (is_signal)
+		return r->cfa == BSTACK_CFA_SIGNAL ? NULL : "a signal frame";
+	if (dwarf_frame_register(f, ra, mem, &ops, &cnt))
+		return "libdw fails";
+	if (!cnt && ops == mem)
+		return r->cfa == BSTACK_CFA_ROOT ? NULL : "an undefined return address";
+	if (r->cfa == BSTACK_CFA_ROOT || r->cfa == BSTACK_CFA_SIGNAL)
+		return "no root, no signal frame";
+	if (r->cfa == BSTACK_CFA_UNSUPPORTED)
+		return NULL; /* counted apart */
+	if (cnt != 2 || ops[0].atom != DW_OP_call_frame_cfa || ops[1].atom != DW_OP_plus_uconst ||
+	    (int64_t)ops[1].number != r->ra_off)
+		return "the return address";
+	if (dwarf_frame_cfa(f, &ops, &cnt))
+		return "libdw has no CFA";
+	if (r->cfa == BSTACK_CFA_SP || r->cfa == BSTACK_CFA_REG) {
+		uint64_t reg = r->cfa == BSTACK_CFA_SP ? 7 : (uint64_t)dw_of[r->reg];
+
+		if (cnt != 1 || ops[0].atom != DW_OP_bregx || ops[0].number != reg ||
+		    (int64_t)ops[0].number2 != r->cfa_off)
+			return "the CFA";
+	} else if (r->cfa == BSTACK_CFA_REG_AT || r->cfa == BSTACK_CFA_SP_AT) {
+		int reg = r->cfa == BSTACK_CFA_SP_AT ? 7 : dw_of[r->reg];
+
+		if (cnt < 2 || ops[0].atom != DW_OP_breg0 + reg || ops[1].atom != DW_OP_deref ||
+		    (int64_t)ops[0].number != r->cfa_off ||
+		    r->cfa_add != (cnt > 2 ? (int64_t)ops[2].number : 0))
+			return "the stored CFA";
+	} else if (cnt < 9 || ops[0].atom != DW_OP_breg7) {
+		return "a PLT stub";
+	}
+	for (int i = 0; i < BSTACK_REGS; i++) {
+		bool is_saved = r->saved >> i & 1;
+
+		if (dwarf_frame_register(f, dw_of[i], mem, &ops, &cnt))
+			return "libdw fails for a register";
+		if (r->saved_bp >> i & 1) {
+			if (cnt != 1 || ops[0].atom != DW_OP_breg6 ||
+			    (int64_t)ops[0].number != r->off[i])
+				return "a register of a realigned stack";
+		} else if (is_saved != (cnt == 2)) {
+			return "whether a register is saved";
+		} else if (is_saved && (ops[0].atom != DW_OP_call_frame_cfa ||
+					(int64_t)ops[1].number != r->off[i])) {
+			return "where a register is saved";
+		}
+	}
+	return NULL;
+}
+
+struct tally {
+	size_t rows, compared, unsupported, none;
+};
+
+static void compare_at(Dwarf_CFI *cfi, const struct unwind_table *t, uint64_t vaddr,
+		       const char *path, struct tally *tally)
+{
+	const struct bstack_rule *r = lookup(t, vaddr);
+	Dwarf_Frame *f = NULL;
+	const char *why;
+
+	if (dwarf_cfi_addrframe(cfi, vaddr, &f)) {
+		if (r)
+			test_fail(__FILE__, __LINE__, "%s: %#llx has a rule, libdw none", path,
+				  (long long)vaddr);
+		tally->none++;
+		return;
+	}
+	tally->compared++;
+	if (r && r->cfa == BSTACK_CFA_UNSUPPORTED) {
+		tally->unsupported++;
+	}
+	why = r ? differs(f, r) : "libdw has a row, we have none";
+	if (why)
+		test_fail(__FILE__, __LINE__, "%s: %#llx: %s (cfa %d)", path, (long long)vaddr, why,
+			  r ? r->cfa : -1);
+	free(f);
+}
+
+static void compare_file(const char *path, size_t cnt, struct tally *tally)
+{
+	int fd = open(path, O_RDONLY);
+	struct unwind_table t;
+	Dwarf_CFI *cfi;
+	Elf *elf;
+
+	if (fd < 0)
+		return;
+	elf_version(EV_CURRENT);
+	elf = elf_begin(fd, ELF_C_READ_MMAP, NULL);
+	cfi = elf ? dwarf_getcfi_elf(elf) : NULL;
+	if (cfi && CHECK_EQ(unwind_table_read(fd, &t), 0)) {
+		uint64_t span = t.rows[t.row_cnt - 1].pc + 64;
+
+		tally->rows += t.row_cnt;
+		for (size_t i = 0; i < cnt && test_failures < 20; i++) {
+			/* Half of them anywhere, half at the edges of rows. */
+			uint64_t pc =
+				i % 2 ? rnd() % span : t.rows[rnd() % t.row_cnt].pc - rnd() % 2;
+
+			compare_at(cfi, &t, t.base + pc, path, tally);
+		}
+		unwind_table_release(&t);
+		dwarf_cfi_end(cfi);
+	}
+	elf_end(elf);
+	close(fd);
+}
+
+static void agrees_with_libdw(void)
+{
+	static const char *const paths[] = {
+		"/lib/x86_64-linux-gnu/libc.so.6",
+		"/lib64/ld-linux-x86-64.so.2",
+		"/usr/bin/perl",
+		"/usr/bin/bash",
+		"/lib/x86_64-linux-gnu/liblzma.so.5",
+		"/lib/x86_64-linux-gnu/libcrypto.so.3",
+		"/lib/x86_64-linux-gnu/libm.so.6",
+		"/usr/bin/python3.11",
+		"/lib/x86_64-linux-gnu/libstdc++.so.6",
+		"/usr/lib/gcc/x86_64-linux-gnu/12/cc1",
+		"/proc/self/exe",
+	};
+	struct tally tally = {};
+
+#if !defined(__x86_64__)
+	SKIP("rows are made for x86-64");
+#endif
+	for (size_t i = 0; i < sizeof(paths) / sizeof(*paths); i++)
+		compare_file(paths[i], 3000, &tally);
+	printf("# %zu rows, %zu addresses compared, %zu of them unsupported, %zu without a row\n",
+	       tally.rows, tally.compared, tally.unsupported, tally.none);
+	CHECK(tally.compared > 10000);
+	CHECK(tally.unsupported * 1000 <
+	      tally.compared); /* counted on Debian 12: 0.1 % of addresses at most */
+}
+
+int main(int argc, char **argv)
+{
+	static const struct test tests[] = {
+		TEST(agrees_with_libdw),
+		{},
+	};
+
+	return test_main(tests, argc, argv);
+}

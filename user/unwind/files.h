@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* files.h - inside unwind/: tables of files in the arrays that BPF reads, one a build-id. */
+#ifndef BSTACK_UNWIND_FILES_H
+#define BSTACK_UNWIND_FILES_H
+
+#include "unwind/unwinder.h"
+
+struct files;
+int files_new(const struct unwind_maps *maps, struct unwinder_counters *counters,
+	      struct files **ret);
+void files_free(struct files *f); /* accepts NULL */
+/* The module of a mapping's file, its table made when it is new: an index, BSTACK_MODULE_FP or BSTACK_MODULE_PENDING
+ * (the file could not be opened now). */
+uint32_t files_get(struct files *f, uint32_t pid, const struct vma *v);
+uint32_t files_vdso(struct files *f);
+/* For a mapping that starts at file offset off. */
+uint64_t files_pc_off(const struct files *f, uint32_t module, uint64_t off);
+const struct build_id *files_step(struct files *f, const struct bstack_step *step,
+				  uint64_t *ret_vaddr, bool *ret_is_vdso);
+/* Wait until no BPF program that ran when this was called still runs. */
+void grace_period(void);
+
+#endif

@@ -1,0 +1,374 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* table.c - sections to rows: CIEs and FDEs found, their programs executed, the rows sorted. */
+#include "unwind/table.h"
+#include "unwind/cfi.h"
+
+#include <dwarf.h>
+#include <gelf.h>
+#include <string.h>
+#include <unistd.h>
+
+#define CIES_MAX 65536
+#define NAME_END 8 /* longest augmentation string that is looked at */
+
+void unwind_table_release(struct unwind_table *t)
+{
+	free(t->rows);
+	free(t->rules);
+	hmap_release(&t->rule_map);
+	*t = (struct unwind_table){};
+}
+
+static int rule_intern(struct unwind_table *t, const struct bstack_rule *rule, uint16_t *ret)
+{
+	uint64_t hash = hash_bytes(rule, sizeof(*rule), 5);
+	struct hmap_iter it;
+	int err;
+
+	for (uint32_t i = hmap_first(&t->rule_map, hash, &it); i != HMAP_NONE;
+	     i = hmap_next(&t->rule_map, &it)) {
+		if (!memcmp(&t->rules[i], rule, sizeof(*rule))) {
+			*ret = (uint16_t)i;
+			return 0;
+		}
+	}
+	err = array_reserve(&t->rules, &t->rule_cap, t->rule_cnt + 1, sizeof(*rule),
+			    UNWIND_RULES_MAX);
+	if (!err)
+		err = hmap_add(&t->rule_map, hash, (uint32_t)t->rule_cnt);
+	if (err)
+		return err;
+	t->rules[t->rule_cnt] = *rule;
+	*ret = (uint16_t)t->rule_cnt++;
+	return 0;
+}
+
+int unwind_table_add(struct unwind_table *t, uint64_t vaddr, const struct bstack_rule *rule)
+{
+	struct bstack_row row = { .rule = BSTACK_RULE_NONE };
+	int err;
+
+	if (vaddr < t->base || vaddr - t->base > UINT32_MAX)
+		return 0; /* outside the file's code */
+	row.pc = (uint32_t)(vaddr - t->base);
+	/* Twice what can be kept: rows that repeat are dropped when the table is finished. */
+	err = array_reserve(&t->rows, &t->row_cap, t->row_cnt + 1, sizeof(row),
+			    2 * UNWIND_ROWS_MAX);
+	if (!err && rule)
+		err = rule_intern(t, rule, &row.rule);
+	if (!err)
+		t->rows[t->row_cnt++] = row;
+	return err;
+}
+
+/* By pc; the end of one function before the start of the next at the same place. */
+static int row_cmp(const void *a, const void *b)
+{
+	const struct bstack_row *x = a, *y = b;
+
+	if (x->pc != y->pc)
+		return x->pc < y->pc ? -1 : 1;
+	return (x->rule != BSTACK_RULE_NONE) - (y->rule != BSTACK_RULE_NONE);
+}
+
+void unwind_table_finish(struct unwind_table *t)
+{
+	size_t kept = 0;
+
+	if (!t->row_cnt)
+		return;
+	qsort(t->rows, t->row_cnt, sizeof(*t->rows), row_cmp);
+	for (size_t i = 0; i < t->row_cnt; i++) {
+		if (i + 1 < t->row_cnt && t->rows[i + 1].pc == t->rows[i].pc)
+			continue;
+		if (kept && t->rows[kept - 1].rule == t->rows[i].rule)
+			continue;
+		t->rows[kept++] = t->rows[i];
+	}
+	t->row_cnt = kept;
+}
+
+/* The augmentation string's data: where the FDEs' pointers are told. False: not understood. */
+static bool cie_augmentation(struct bytes *b, const char *aug, uint64_t vaddr,
+			     const uint8_t *section, struct cie *ret)
+{
+	struct bytes data;
+	uint64_t skip;
+
+	if (!aug[0])
+		return true;
+	if (aug[0] != 'z')
+		return false;
+	ret->has_augmentation_data = true;
+	skip = bytes_uleb(b);
+	data = bytes_take(b, skip);
+	for (aug++; *aug; aug++) {
+		uint8_t encoding;
+
+		switch (*aug) {
+		case 'R':
+			ret->encoding = (uint8_t)bytes_uint(&data, 1);
+			break;
+		case 'P': /* the personality: of no interest, but it stands in the way */
+			encoding = (uint8_t)bytes_uint(&data, 1);
+			if (!eh_pointer(&data, encoding & 0x0f,
+					vaddr + (uint64_t)(data.p - section), &skip))
+				return false;
+			break;
+		case 'L':
+			bytes_uint(&data, 1);
+			break;
+		case 'S':
+			ret->is_signal = true;
+			break;
+		case 'B':
+			break;
+		default:
+			return false;
+		}
+	}
+	return !data.is_bad && !b->is_bad;
+}
+
+/* The CIE whose body (behind its id) is b. */
+static bool cie_parse(struct bytes b, bool is_debug, uint64_t vaddr, const uint8_t *section,
+		      struct cie *ret)
+{
+	struct cie c = { .encoding = DW_EH_PE_absptr };
+	uint8_t version = (uint8_t)bytes_uint(&b, 1);
+	char aug[NAME_END + 1] = "";
+
+	if (version != 1 && version != 3 && version != 4)
+		return false;
+	for (size_t i = 0;; i++) {
+		char ch = (char)bytes_uint(&b, 1);
+
+		if (!ch)
+			break;
+		if (i == NAME_END)
+			return false;
+		aug[i] = ch;
+	}
+	if (version == 4 && (bytes_uint(&b, 1) != 8 || bytes_uint(&b, 1) != 0))
+		return false; /* addresses of 8 bytes, no segments */
+	c.code_align = bytes_uleb(&b);
+	c.data_align = bytes_sleb(&b);
+	c.ra_reg = version == 1 ? bytes_uint(&b, 1) : bytes_uleb(&b);
+	if (c.data_align < -1024 || c.data_align > 1024 || c.code_align > 1024)
+		return false;
+	if (!cie_augmentation(&b, aug, vaddr, section, &c) || b.is_bad)
+		return false;
+	(void)is_debug;
+	c.program = b;
+	*ret = c;
+	return true;
+}
+
+/* CIEs by their place in the section: parsed when an FDE first names them. */
+struct frames {
+	const uint8_t *data;
+	size_t len;
+	uint64_t vaddr;
+	bool is_debug;
+	struct cie *cies;
+	size_t *places; /* place + 1 of each; what could not be parsed has is_bad program */
+	size_t cnt, cie_cap, place_cap;
+	struct hmap map;
+};
+
+/* One entry: its body behind the length, and the next place. False: the section ends. */
+static bool entry_get(const struct frames *f, size_t at, struct bytes *ret_body, bool *ret_is_64,
+		      size_t *ret_next)
+{
+	struct bytes b = { .p = f->data + at, .end = f->data + f->len };
+	uint64_t len = bytes_uint(&b, 4);
+	bool is_64 = len == 0xffffffff;
+
+	if (is_64)
+		len = bytes_uint(&b, 8);
+	if (!len || b.is_bad)
+		return false;
+	*ret_body = bytes_take(&b, len);
+	*ret_is_64 = is_64;
+	*ret_next = (size_t)(b.p - f->data);
+	return !b.is_bad;
+}
+
+static const struct cie *cie_get(struct frames *f, size_t at)
+{
+	struct hmap_iter it;
+	struct bytes body;
+	struct cie c;
+	bool is_64;
+	uint64_t id;
+	size_t next;
+
+	for (uint32_t i = hmap_first(&f->map, hash_u64(at), &it); i != HMAP_NONE;
+	     i = hmap_next(&f->map, &it))
+		if (f->places[i] == at)
+			return f->cies[i].program.is_bad ? NULL : &f->cies[i];
+	if (at >= f->len || !entry_get(f, at, &body, &is_64, &next))
+		return NULL;
+	id = bytes_uint(&body, is_64 && f->is_debug ? 8 : 4);
+	if (id != (!f->is_debug ? 0 : is_64 ? UINT64_MAX : UINT32_MAX))
+		return NULL;
+	if (array_reserve(&f->cies, &f->cie_cap, f->cnt + 1, sizeof(c), CIES_MAX) ||
+	    array_reserve(&f->places, &f->place_cap, f->cnt + 1, sizeof(at), CIES_MAX) ||
+	    hmap_add(&f->map, hash_u64(at), (uint32_t)f->cnt))
+		return NULL;
+	if (!cie_parse(body, f->is_debug, f->vaddr, f->data, &c))
+		c = (struct cie){ .program.is_bad = true };
+	f->places[f->cnt] = at;
+	f->cies[f->cnt++] = c;
+	return c.program.is_bad ? NULL : &f->cies[f->cnt - 1];
+}
+
+/* The FDE whose body (behind its CIE pointer) is b. What is not understood leaves its function without rows. */
+static int fde_parse(const struct frames *f, const struct cie *cie, struct bytes b,
+		     struct unwind_table *t)
+{
+	uint64_t start, size, skip;
+
+	if (!eh_pointer(&b, cie->encoding, f->vaddr + (uint64_t)(b.p - f->data), &start) ||
+	    !eh_pointer(&b, cie->encoding & 0x0f, 0, &size))
+		return 0;
+	if (cie->has_augmentation_data) {
+		skip = bytes_uleb(&b);
+		bytes_take(&b, skip);
+	}
+	if (b.is_bad || !size || start > UINT64_MAX - size)
+		return 0;
+	skip = (uint64_t)cfi_execute(cie, b, start, start + size, t);
+	return (int)skip == -ENOMEM || (int)skip == -E2BIG ? (int)skip : 0;
+}
+
+static int entry_parse(struct frames *f, size_t at, size_t *ret_next, struct unwind_table *t)
+{
+	const struct cie *cie;
+	struct bytes body;
+	uint64_t id;
+	size_t id_at;
+	bool is_64;
+
+	if (!entry_get(f, at, &body, &is_64, ret_next))
+		return -ENOENT;
+	id_at = (size_t)(body.p - f->data);
+	id = bytes_uint(&body, is_64 && f->is_debug ? 8 : 4);
+	if (body.is_bad || id == (!f->is_debug ? 0 : is_64 ? UINT64_MAX : UINT32_MAX))
+		return 0; /* a CIE */
+	if (!f->is_debug && id > id_at)
+		return 0;
+	cie = cie_get(f, f->is_debug ? (size_t)id : id_at - (size_t)id);
+	return cie ? fde_parse(f, cie, body, t) : 0;
+}
+
+int unwind_frames_parse(const uint8_t *data, size_t len, uint64_t vaddr, bool is_debug,
+			uint64_t base, struct unwind_table *t)
+{
+	struct frames f = { .data = data, .len = len, .vaddr = vaddr, .is_debug = is_debug };
+	size_t at = 0;
+	int err = 0;
+
+	t->base = base;
+	while (!err && at < len)
+		err = entry_parse(&f, at, &at, t);
+	free(f.cies);
+	free(f.places);
+	hmap_release(&f.map);
+	return err == -ENOENT ? 0 : err;
+}
+
+/* The lowest link-time address of executable code. */
+static bool code_base(Elf *elf, uint64_t *ret)
+{
+	bool is_found = false;
+	GElf_Phdr ph;
+	size_t cnt;
+
+	if (elf_getphdrnum(elf, &cnt))
+		return false;
+	for (size_t i = 0; i < cnt; i++) {
+		if (!gelf_getphdr(elf, (int)i, &ph) || ph.p_type != PT_LOAD || !(ph.p_flags & PF_X))
+			continue;
+		if (!is_found || ph.p_vaddr < *ret)
+			*ret = ph.p_vaddr;
+		is_found = true;
+	}
+	return is_found;
+}
+
+static int section_parse(Elf *elf, const char *wanted, uint64_t base, struct unwind_table *t)
+{
+	Elf_Scn *scn = NULL;
+	size_t strings;
+	GElf_Shdr sh;
+
+	if (elf_getshdrstrndx(elf, &strings))
+		return -ENOENT;
+	while ((scn = elf_nextscn(elf, scn))) {
+		const char *name =
+			gelf_getshdr(scn, &sh) ? elf_strptr(elf, strings, sh.sh_name) : NULL;
+		Elf_Data *data;
+
+		if (!name || strcmp(name, wanted) != 0 || sh.sh_type == SHT_NOBITS ||
+		    (sh.sh_flags & SHF_COMPRESSED))
+			continue;
+		data = elf_rawdata(scn, NULL);
+		if (!data || !data->d_buf || !data->d_size)
+			return -ENOENT;
+		return unwind_frames_parse(data->d_buf, data->d_size, sh.sh_addr, wanted[1] == 'd',
+					   base, t);
+	}
+	return -ENOENT;
+}
+
+static int elf_parse(Elf *elf, struct unwind_table *ret)
+{
+	struct unwind_table t = {};
+	uint64_t base = 0;
+	GElf_Ehdr eh;
+	int err;
+
+	if (!elf || elf_kind(elf) != ELF_K_ELF || !gelf_getehdr(elf, &eh) ||
+	    eh.e_machine != EM_X86_64 || !code_base(elf, &base))
+		return -ENOEXEC;
+	err = section_parse(elf, ".eh_frame", base, &t);
+	if (!err && !t.row_cnt)
+		err = -ENOENT;
+	if (err == -ENOENT)
+		err = section_parse(elf, ".debug_frame", base, &t);
+	if (!err) {
+		unwind_table_finish(&t);
+		err = !t.row_cnt ? -ENOENT : t.row_cnt > UNWIND_ROWS_MAX ? -E2BIG : 0;
+	}
+	if (err) {
+		unwind_table_release(&t);
+		return err;
+	}
+	*ret = t;
+	return 0;
+}
+
+int unwind_table_read(int fd, struct unwind_table *ret)
+{
+	Elf *elf;
+	int err;
+
+	elf_version(EV_CURRENT);
+	elf = elf_begin(fd, ELF_C_READ, NULL); /* read, not mapped: the file may shrink */
+	err = elf_parse(elf, ret);
+	elf_end(elf);
+	return err;
+}
+
+int unwind_table_read_image(const void *image, size_t sz, struct unwind_table *ret)
+{
+	Elf *elf;
+	int err;
+
+	elf_version(EV_CURRENT);
+	elf = elf_memory((char *)image, sz);
+	err = elf_parse(elf, ret);
+	elf_end(elf);
+	return err;
+}

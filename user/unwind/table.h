@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * table.h - the unwind table of one file: rows of {pc, rule}, and the rules they share. Made from
+ * .eh_frame, or .debug_frame where only that is there. The file is hostile: what it says is checked,
+ * what is not understood becomes a rule that says so, and nothing in it leads outside its bytes.
+ */
+#ifndef BSTACK_UNWIND_TABLE_H
+#define BSTACK_UNWIND_TABLE_H
+
+#include "base/base.h"
+#include "bpf/abi.h"
+
+#define UNWIND_ROWS_MAX  ((size_t)1 << 24) /* of one file: what bpf/unwind.h can search */
+#define UNWIND_RULES_MAX ((size_t)BSTACK_RULE_NONE)
+
+struct unwind_table {
+	uint64_t base;           /* link-time address that pc 0 stands for */
+	struct bstack_row *rows; /* by pc; the last one has no rule */
+	size_t row_cnt, row_cap;
+	struct bstack_rule *rules;
+	size_t rule_cnt, rule_cap;
+	struct hmap rule_map;
+	size_t unsupported_cnt; /* rows whose rule is not supported */
+};
+
+/* From the ELF file in fd. -ENOEXEC: no ELF of this machine; -ENOENT: it has no unwind information; -E2BIG,
+ * -ENOMEM. */
+int unwind_table_read(int fd, struct unwind_table *ret);
+/* From an image in memory (the vdso). */
+int unwind_table_read_image(const void *image, size_t sz, struct unwind_table *ret);
+void unwind_table_release(struct unwind_table *t);
+
+/* One section's bytes, loaded at vaddr; is_debug: .debug_frame. For unwind_table_read, and for tests. */
+int unwind_frames_parse(const uint8_t *data, size_t len, uint64_t vaddr, bool is_debug,
+			uint64_t base, struct unwind_table *t);
+/* Sort rows, drop what repeats. After it the table is ready. */
+void unwind_table_finish(struct unwind_table *t);
+int unwind_table_add(struct unwind_table *t, uint64_t vaddr,
+		     const struct bstack_rule *rule); /* NULL: none */
+
+#endif

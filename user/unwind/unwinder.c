@@ -1,0 +1,388 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* unwinder.c - processes and their mappings; files.c holds the tables of files. */
+#include "unwind/files.h"
+#include "unwind/unwinder.h"
+#include "resolve/mapset.h"
+
+#include <string.h>
+
+#define PROCESSES_MAX 65536 /* as many as the BPF map holds */
+#define MISS_AGAIN_NS (NSEC_PER_SEC / 2)
+#define BLOCK_CLASSES 13 /* 1, 2, 4, ... BSTACK_MAPPINGS_MAX mappings */
+
+/* A piece of the mappings array: 2^class entries. */
+struct block {
+	uint32_t first;
+	uint8_t size_class;
+};
+
+struct uprocess {
+	uint32_t pid;
+	bool is_used, is_dirty, has_block;
+	struct mapset maps;
+	struct block block;
+	uint64_t missed_ns;
+};
+
+struct unwinder {
+	struct unwind_maps maps;
+	struct files *files;
+	struct uprocess *processes;
+	size_t process_cnt, process_cap;
+	uint32_t *free_slots, *dirty;
+	size_t free_cnt, free_cap, dirty_cnt, dirty_cap;
+	struct hmap process_map; /* pid -> slot; may be stale */
+	uint32_t next_mapping;
+	/* Blocks to use again; those given back since the last grace period may still be read. */
+	uint32_t *blocks[BLOCK_CLASSES];
+	size_t block_cnt[BLOCK_CLASSES], block_cap[BLOCK_CLASSES];
+	struct block *waiting;
+	size_t waiting_cnt, waiting_cap;
+	struct unwinder_counters counters;
+};
+
+int unwinder_new(const struct unwind_maps *maps, struct unwinder **ret)
+{
+	struct unwinder *u = calloc(1, sizeof(*u));
+	int err;
+
+	if (!u)
+		return -ENOMEM;
+	u->maps = *maps;
+	err = files_new(&u->maps, &u->counters, &u->files);
+	if (err) {
+		free(u);
+		return err;
+	}
+	*ret = u;
+	return 0;
+}
+
+void unwinder_free(struct unwinder *u)
+{
+	if (!u)
+		return;
+	for (size_t i = 0; i < u->process_cnt; i++)
+		mapset_release(&u->processes[i].maps);
+	for (size_t i = 0; i < BLOCK_CLASSES; i++)
+		free(u->blocks[i]);
+	free(u->waiting);
+	free(u->processes);
+	free(u->free_slots);
+	free(u->dirty);
+	hmap_release(&u->process_map);
+	files_free(u->files);
+	free(u);
+}
+
+const struct unwinder_counters *unwinder_counters(const struct unwinder *u)
+{
+	return &u->counters;
+}
+
+static struct uprocess *process_find(struct unwinder *u, uint32_t pid)
+{
+	struct hmap_iter it;
+
+	for (uint32_t i = hmap_first(&u->process_map, hash_u64(pid), &it); i != HMAP_NONE;
+	     i = hmap_next(&u->process_map, &it))
+		if (u->processes[i].is_used && u->processes[i].pid == pid)
+			return &u->processes[i];
+	return NULL;
+}
+
+/* The map has no removal: made again when it holds mostly those who left. */
+static int process_map_add(struct unwinder *u, uint32_t slot)
+{
+	struct hmap fresh = {};
+
+	if (u->process_map.cnt < 2 * (u->process_cnt - u->free_cnt) + 1024)
+		return hmap_add(&u->process_map, hash_u64(u->processes[slot].pid), slot);
+	for (uint32_t i = 0; i < u->process_cnt; i++) {
+		if (u->processes[i].is_used && hmap_add(&fresh, hash_u64(u->processes[i].pid), i)) {
+			hmap_release(&fresh);
+			return -ENOMEM;
+		}
+	}
+	hmap_release(&u->process_map);
+	u->process_map = fresh;
+	return 0;
+}
+
+/* Found or made; NULL in *ret with 0 when there are too many. */
+static int process_get(struct unwinder *u, uint32_t pid, struct uprocess **ret)
+{
+	uint32_t slot;
+	int err;
+
+	*ret = process_find(u, pid);
+	if (*ret)
+		return 0;
+	if (!u->free_cnt && u->process_cnt == PROCESSES_MAX) {
+		u->counters.no_room++;
+		return 0;
+	}
+	err = array_reserve(&u->processes, &u->process_cap, u->process_cnt + 1, sizeof(**ret),
+			    PROCESSES_MAX);
+	if (!err)
+		err = array_reserve(&u->free_slots, &u->free_cap, u->process_cnt + 1, sizeof(slot),
+				    PROCESSES_MAX);
+	if (!err)
+		err = array_reserve(&u->dirty, &u->dirty_cap, u->process_cnt + 1, sizeof(slot),
+				    PROCESSES_MAX);
+	if (err)
+		return err;
+	slot = u->free_cnt ? u->free_slots[--u->free_cnt] : (uint32_t)u->process_cnt++;
+	u->processes[slot] = (struct uprocess){ .pid = pid, .is_used = true };
+	err = process_map_add(u, slot);
+	if (err) {
+		u->processes[slot].is_used = false;
+		u->free_slots[u->free_cnt++] = slot;
+		return err;
+	}
+	*ret = &u->processes[slot];
+	return 0;
+}
+
+static void mark_dirty(struct unwinder *u, struct uprocess *p)
+{
+	if (!p->is_dirty)
+		u->dirty[u->dirty_cnt++] = (uint32_t)(p - u->processes);
+	p->is_dirty = true;
+}
+
+/* Blocks that BPF may still be reading wait; after a grace period they are free. */
+static int blocks_recycle(struct unwinder *u)
+{
+	grace_period();
+	while (u->waiting_cnt) {
+		struct block b = u->waiting[u->waiting_cnt - 1];
+		uint8_t c = b.size_class;
+		int err = array_reserve(&u->blocks[c], &u->block_cap[c], u->block_cnt[c] + 1,
+					sizeof(uint32_t), UINT32_MAX);
+
+		if (err)
+			return err;
+		u->blocks[c][u->block_cnt[c]++] = b.first;
+		u->waiting_cnt--;
+	}
+	return 0;
+}
+
+static bool block_take(struct unwinder *u, uint8_t size_class, struct block *ret)
+{
+	uint32_t sz = 1U << size_class;
+
+	if (u->block_cnt[size_class]) {
+		*ret = (struct block){ u->blocks[size_class][--u->block_cnt[size_class]],
+				       size_class };
+		return true;
+	}
+	if (u->maps.mapping_cnt - u->next_mapping < sz)
+		return false;
+	*ret = (struct block){ u->next_mapping, size_class };
+	u->next_mapping += sz;
+	return true;
+}
+
+static int block_get(struct unwinder *u, size_t cnt, struct block *ret)
+{
+	uint8_t size_class = 0;
+
+	while (((size_t)1 << size_class) < cnt)
+		size_class++;
+	if (block_take(u, size_class, ret))
+		return 0;
+	if (blocks_recycle(u) || !block_take(u, size_class, ret))
+		return -ENOSPC;
+	return 0;
+}
+
+static int block_put(struct unwinder *u, struct uprocess *p)
+{
+	int err;
+
+	if (!p->has_block)
+		return 0;
+	err = array_reserve(&u->waiting, &u->waiting_cap, u->waiting_cnt + 1, sizeof(p->block),
+			    UINT32_MAX);
+	if (err)
+		return err;
+	u->waiting[u->waiting_cnt++] = p->block;
+	p->has_block = false;
+	return 0;
+}
+
+static void process_forget(struct unwinder *u, struct uprocess *p)
+{
+	u->maps.process_drop(u->maps.ctx, p->pid);
+	if (block_put(u, p))
+		u->counters.no_room++; /* the block is lost: no memory to remember it */
+	mapset_release(&p->maps);
+	p->is_used = false;
+	u->free_slots[u->free_cnt++] = (uint32_t)(p - u->processes);
+}
+
+/* What BPF shall do at an address of this mapping. */
+static struct span span_of(struct unwinder *u, uint32_t pid, const struct vma *v)
+{
+	struct span s = { .start = v->start,
+			  .end = v->end,
+			  .off = v->off,
+			  .kind = v->kind,
+			  .module = BSTACK_MODULE_FP };
+
+	if (v->kind == VMA_FILE && v->build_id.sz)
+		s.module = files_get(u->files, pid, v);
+	else if (v->kind == VMA_VDSO)
+		s.module = files_vdso(u->files);
+	return s;
+}
+
+int unwinder_mmap(struct unwinder *u, uint32_t pid, const struct vma *v)
+{
+	struct uprocess *p;
+	struct span s;
+	int err = process_get(u, pid, &p);
+
+	if (err || !p)
+		return err;
+	s = span_of(u, pid, v);
+	mark_dirty(u, p);
+	return mapset_put(&p->maps, &s);
+}
+
+int unwinder_fork(struct unwinder *u, uint32_t pid, uint32_t parent)
+{
+	struct uprocess *child, *from = process_find(u, parent);
+	int err;
+
+	if (!from)
+		return 0;
+	err = process_get(u, pid, &child);
+	if (err || !child)
+		return err;
+	from = process_find(u, parent); /* the array may have moved */
+	mark_dirty(u, child);
+	return mapset_copy(&child->maps, &from->maps);
+}
+
+int unwinder_exec(struct unwinder *u, uint32_t pid)
+{
+	struct uprocess *p;
+	int err = process_get(u, pid, &p);
+
+	if (err || !p)
+		return err;
+	mapset_clear(&p->maps);
+	mark_dirty(u, p);
+	return 0;
+}
+
+void unwinder_exit(struct unwinder *u, uint32_t pid)
+{
+	struct uprocess *p = process_find(u, pid);
+
+	if (p && !p->is_dirty)
+		process_forget(u, p);
+	else if (p)
+		p->is_used = false; /* the commit lets it go */
+}
+
+void unwinder_lost(struct unwinder *u)
+{
+	for (size_t i = 0; i < u->process_cnt; i++)
+		if (u->processes[i].is_used)
+			unwinder_exit(u, u->processes[i].pid);
+}
+
+int unwinder_snapshot(struct unwinder *u, uint32_t pid)
+{
+	struct procmap *map;
+	struct vma vma = {};
+	int err = procmap_open((pid_t)pid, 0, &map);
+
+	if (err)
+		return err == -ENOMEM ? err : 0;
+	while (!err) {
+		err = procmap_next_exec(map, vma.end, &vma);
+		if (!err)
+			err = unwinder_mmap(u, pid, &vma);
+	}
+	procmap_close(map);
+	return err == -ENOMEM ? err : 0;
+}
+
+int unwinder_miss(struct unwinder *u, uint32_t pid)
+{
+	struct uprocess *p;
+	uint64_t now_ns = clock_mono_ns();
+	int err = process_get(u, pid, &p);
+
+	if (err || !p || (p->missed_ns && now_ns - p->missed_ns < MISS_AGAIN_NS))
+		return err;
+	p->missed_ns = now_ns;
+	return unwinder_snapshot(u, pid);
+}
+
+/* Adjacent pieces of one mapping (after mprotect of a part) are told one by one: each is right by itself. */
+static void block_fill(struct unwinder *u, const struct uprocess *p, uint32_t first)
+{
+	for (size_t i = 0; i < p->maps.cnt; i++) {
+		const struct span *s = &p->maps.spans[i];
+
+		u->maps.mappings[first + i] = (struct bstack_mapping){
+			.start = s->start,
+			.end = s->end,
+			.pc_off = files_pc_off(u->files, s->module, s->off),
+			.module = s->module,
+		};
+	}
+}
+
+/* The new mappings where nobody reads yet, then the index, then the old ones are let go. */
+static int process_commit(struct unwinder *u, struct uprocess *p)
+{
+	struct bstack_process entry = { .cnt = (uint32_t)p->maps.cnt };
+	struct block fresh = {};
+	int err;
+
+	if (p->maps.cnt > BSTACK_MAPPINGS_MAX ||
+	    (p->maps.cnt && block_get(u, p->maps.cnt, &fresh))) {
+		u->counters.no_room++;
+		u->maps.process_drop(u->maps.ctx, p->pid);
+		return block_put(u, p);
+	}
+	block_fill(u, p, fresh.first);
+	entry.first = fresh.first;
+	__atomic_thread_fence(__ATOMIC_RELEASE);
+	if (u->maps.process_set(u->maps.ctx, p->pid, &entry))
+		u->counters.no_room++;
+	err = block_put(u, p);
+	p->block = fresh;
+	p->has_block = p->maps.cnt > 0;
+	return err;
+}
+
+int unwinder_commit(struct unwinder *u)
+{
+	int err = 0;
+
+	for (size_t i = 0; i < u->dirty_cnt; i++) {
+		struct uprocess *p = &u->processes[u->dirty[i]];
+
+		p->is_dirty = false;
+		if (!p->is_used)
+			process_forget(u, p);
+		else if (!err)
+			err = process_commit(u, p);
+	}
+	u->dirty_cnt = 0;
+	return err;
+}
+
+const struct build_id *unwinder_step_file(struct unwinder *u, const struct bstack_step *step,
+					  uint64_t *ret_vaddr, bool *ret_is_vdso)
+{
+	return files_step(u->files, step, ret_vaddr, ret_is_vdso);
+}

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * unwinder.h - feeds the BPF side of unwinding: a table for each file, once a build-id, and for each
+ * process its executable mappings. Events are taken as they come, before their order is known: a table
+ * that is out of date makes a wrong walk, never a wrong frame, because each step is checked afterwards
+ * against the mappings as of the sample's moment (unwinder_step_file).
+ *
+ * Memory is bounded by the arrays that it is given: files least recently used make room (counted); a
+ * process for which there is no room is walked by frame pointer (counted). One thread.
+ */
+#ifndef BSTACK_UNWIND_UNWINDER_H
+#define BSTACK_UNWIND_UNWINDER_H
+
+#include "base/base.h"
+#include "bpf/abi.h"
+#include "resolve/procmap.h"
+
+/* Arrays shared with BPF, and how to set what is in a hash map. All outlive the unwinder. */
+struct unwind_maps {
+	struct bstack_row *rows;
+	struct bstack_rule *rules;
+	struct bstack_module *modules;
+	struct bstack_mapping *mappings;
+	size_t row_cnt, rule_cnt, module_cnt, mapping_cnt;
+	int (*process_set)(void *ctx, uint32_t pid, const struct bstack_process *p);
+	int (*process_drop)(void *ctx, uint32_t pid);
+	void *ctx;
+};
+
+struct unwinder_counters {
+	uint64_t tables, rows; /* made */
+	uint64_t table_ns;     /* time that took */
+	uint64_t text_bytes;   /* of the code they cover */
+	uint64_t evicted;      /* tables that made room for others */
+	uint64_t no_room;      /* tables and processes for which there was none */
+};
+
+struct unwinder;
+int unwinder_new(const struct unwind_maps *maps, struct unwinder **ret);
+void unwinder_free(struct unwinder *u); /* accepts NULL */
+
+/* Mapping events. They take effect at the next commit. 0 or -ENOMEM. */
+int unwinder_mmap(struct unwinder *u, uint32_t pid, const struct vma *v);
+int unwinder_fork(struct unwinder *u, uint32_t pid, uint32_t parent);
+int unwinder_exec(struct unwinder *u, uint32_t pid);
+void unwinder_exit(struct unwinder *u, uint32_t pid);
+void unwinder_lost(struct unwinder *u); /* events are missing: forget every process */
+/* Read a living process's mappings. 0 also when it is gone. */
+int unwinder_snapshot(struct unwinder *u, uint32_t pid);
+/* A sample found no table or no mapping for this process: read it, but not again and again. */
+int unwinder_miss(struct unwinder *u, uint32_t pid);
+int unwinder_commit(struct unwinder *u);
+
+/* The file whose table made a step, and the link-time address that its pc stands for. NULL: none (the step was made
+ * by frame pointer). Marks the table as used. is_vdso: it is the vdso's. */
+const struct build_id *unwinder_step_file(struct unwinder *u, const struct bstack_step *step,
+					  uint64_t *ret_vaddr, bool *ret_is_vdso);
+const struct unwinder_counters *unwinder_counters(const struct unwinder *u);
+
+#endif
