@@ -174,6 +174,14 @@ static __always_inline int sample_take(void *ctx, bool is_perf_event, u64 weight
 	if (!settings.has_rows || !regs_read(ctx, is_perf_event, &sc->walk.state) ||
 	    !user_by_rows(sc, pid, off))
 		user_by_fp(ctx, sc, BPF_CORE_READ(task, mm), off);
+	/* In the middle of exec the old stack may be gone, and its registers with it: then there is none. */
+	if (settings.has_rows && sc->sample.end != BSTACK_END_ROOT &&
+	    BPF_CORE_READ_BITFIELD_PROBED(task, in_execve)) {
+		sc->sample.user_cnt = 0;
+		sc->sample.id_cnt = 0;
+		sc->sample.step_cnt = 0;
+		sc->sample.cause = BSTACK_CAUSE_NONE;
+	}
 	submit(sc, c);
 	return 0;
 }
@@ -191,19 +199,34 @@ int on_tracepoint(void *ctx)
 }
 
 /* Not the sampling path: these may insert and delete. */
+/* A child has its parent's mappings: until user space tells its own, the parent's block serves. Should that be
+ * given to another process meanwhile, the check of each step finds out. */
+static __always_inline void mappings_inherit(u32 parent, u32 child)
+{
+	const struct bstack_process *p = bpf_map_lookup_elem(&processes, &parent);
+	struct bstack_process copy;
+
+	if (!p || parent == child)
+		return;
+	copy = *p;
+	bpf_map_update_elem(&processes, &child, &copy, BPF_NOEXIST);
+}
+
 SEC("tp_btf/sched_process_fork")
 int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
 {
-	u32 pid, tid, from, to, zero = 0, *state, on;
+	u32 parent_pid, parent_tid, pid, tid, from, to, zero = 0, *state, on;
 
-	task_ids(parent, &pid, &tid);
-	from = settings.target == BSTACK_TARGET_TIDS ? tid : pid;
+	task_ids(parent, &parent_pid, &parent_tid);
+	task_ids(child, &pid, &tid);
+	if (settings.has_rows)
+		mappings_inherit(parent_pid, pid);
+	from = settings.target == BSTACK_TARGET_TIDS ? parent_tid : parent_pid;
+	to = settings.target == BSTACK_TARGET_TIDS ? tid : pid;
 	state = bpf_map_lookup_elem(&targets, &from);
 	if (!state || !settings.is_inherited)
 		return 0;
 	on = *state;
-	task_ids(child, &pid, &tid);
-	to = settings.target == BSTACK_TARGET_TIDS ? tid : pid;
 	if (to != from && bpf_map_update_elem(&targets, &to, &on, BPF_ANY)) {
 		struct bstack_counters *c = bpf_map_lookup_elem(&counters, &zero);
 

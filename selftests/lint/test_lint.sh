@@ -44,8 +44,9 @@ layer() {
 	layer profile cli cmd collect resolve symbol render unwind
 	layer render cli cmd collect resolve symbol unwind
 	layer symbol cli cmd collect resolve profile render
-	layer resolve cli cmd collect symbol profile render
-	layer collect cli cmd resolve symbol profile render
+	layer resolve cli cmd collect symbol profile render unwind
+	layer unwind cli cmd collect symbol profile render
+	layer collect cli cmd symbol profile render
 } | rule includes_go_down
 
 grep -lE '#include <(bpf/(libbpf|bpf|btf)\.h|linux/bpf\.h)>|skel\.h"' user/*.c user/*/*.[ch] |
@@ -53,7 +54,7 @@ grep -lE '#include <(bpf/(libbpf|bpf|btf)\.h|linux/bpf\.h)>|skel\.h"' user/*.c u
 grep -lE '#include <(libelf|gelf|elfutils/[a-z]+|dwarf|libdw)\.h>' user/*.c user/*/*.[ch] |
 	grep -vE '^user/(symbol|unwind)/' | rule only_symbol_and_unwind_use_elfutils
 grep -nE '\b(printf|puts|putchar|perror|exit|_exit|err|errx|warn|warnx)\(|\bstderr\b|\bstdout\b' \
-	user/{base,cli,profile,render,symbol,resolve,collect}/*.c |
+	user/{base,cli,profile,render,symbol,resolve,unwind,collect}/*.c |
 	grep -vE 'libbpf_quiet|vfprintf\(stderr, fmt, ap\)' | rule nothing_below_cmd_prints
 grep -nE '/work/|/var/tmp/|/home/[a-z]|\.library|helper-[0-9]' -r bpf user selftests Makefile README.md packages.txt .ci vmlinux \
 	--include='*' --exclude='test_lint.sh' --exclude='*.pyc' | rule no_machine_paths

@@ -446,7 +446,8 @@ static pid_t bstack_start(const char *program, const char *out, const char *log)
 
 		dup2(fd, STDOUT_FILENO);
 		dup2(fd, STDERR_FILENO);
-		execl(program, program, "record", "-F", "997", "-p", pid_text, "-o", out, NULL);
+		execl(program, program, "record", "--unwind=fp", "-F", "997", "-p", pid_text, "-o",
+		      out, NULL);
 		dprintf(STDERR_FILENO, "cannot run %s: %s\n", program, strerror(errno));
 		_exit(127);
 	}

@@ -27,7 +27,7 @@ def declared():
             line = re.sub(r"\[\w+\]", "", line).strip()
             if not line or line.startswith("}"):
                 continue
-            first, *more = line.split(",")
+            first, *more = re.sub(r":\s*\d+", "", line).split(",")
             members += [re.split(r"[\s*]+", first.strip())[-1], *[m.strip(" *\n\t") for m in more]]
         found[match[1]] = members
     return found

@@ -28,7 +28,8 @@ __attribute__((unused)) static uint32_t str(struct model *m, const char *s)
 	return id;
 }
 
-__attribute__((unused)) static uint32_t mapping(struct model *m, enum module_kind kind, const char *path, uint8_t id)
+__attribute__((unused)) static uint32_t mapping(struct model *m, enum module_kind kind,
+						const char *path, uint8_t id)
 {
 	struct mapping map = { .kind = kind, .path = str(m, path) };
 	uint32_t ret = 0;
@@ -44,7 +45,8 @@ __attribute__((unused)) static uint32_t mapping(struct model *m, enum module_kin
 	return ret;
 }
 
-__attribute__((unused)) static uint32_t location(struct model *m, uint32_t map, uint64_t addr, const char *name)
+__attribute__((unused)) static uint32_t location(struct model *m, uint32_t map, uint64_t addr,
+						 const char *name)
 {
 	uint32_t function = MODEL_NONE, ret = 0;
 
@@ -54,7 +56,8 @@ __attribute__((unused)) static uint32_t location(struct model *m, uint32_t map, 
 	return ret;
 }
 
-__attribute__((unused)) static void sample(struct model *m, const struct frame *frames, size_t cnt, struct sample s)
+__attribute__((unused)) static void sample(struct model *m, const struct frame *frames, size_t cnt,
+					   struct sample s)
 {
 	CHECK_EQ(model_stack(m, frames, cnt, &s.stack), 0);
 	CHECK_EQ(model_sample(m, &s), 0);
@@ -208,7 +211,8 @@ __attribute__((unused)) static size_t file_bytes(int fd, uint8_t **ret)
 	return (size_t)len;
 }
 
-__attribute__((unused)) static int read_bytes(const uint8_t *data, size_t len, struct model *m, struct error *e)
+__attribute__((unused)) static int read_bytes(const uint8_t *data, size_t len, struct model *m,
+					      struct error *e)
 {
 	int fd = temp_file(), err;
 

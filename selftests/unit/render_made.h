@@ -129,6 +129,7 @@ __attribute__((unused)) static void example(struct made *p)
 				.pid = 100,
 				.tid = 102,
 				.outcome = OUTCOME_BROKEN,
+				.stop = STOP_FP,
 				.count = 1 },
 	       "worker");
 	sample(p,

@@ -62,9 +62,58 @@ static void folded_exact(void)
 	model_release(&m);
 }
 
-static int read_folded(const char *text, struct model *m, struct error *e)
+/* Thread and functions with everything that could end a field, a line, or a terminal's patience. */
+static void folded_hostile(void)
 {
-	FILE *f = fmemopen((void *)text, strlen(text), "r");
+	static const char evil[] = "a;b\n\x1b[31m\t\xff 7";
+	struct frame f[2] = {};
+	struct buf want = {};
+	char huge[28 * 1024 + 1];
+	struct model m;
+	char *text;
+
+	memset(huge, 'h', sizeof(huge) - 1);
+	huge[sizeof(huge) - 1] = '\0';
+	CHECK_EQ(model_init(&m), 0);
+	m.has_ledger = true;
+	f[0].location = location(&m, mapping(&m, MODULE_KERNEL, "[kernel]", 0), 1, evil);
+	f[1].location = location(&m, mapping(&m, MODULE_ELF, "/x/e;v\nil.so", 1), 0x10, NULL);
+	sample(&m, f, 2, (struct sample){ .comm = str(&m, evil), .count = 1 });
+	f[0].location = location(&m, 0, 2, huge);
+	sample(&m, f, 1, (struct sample){ .count = 2 }); /* a thread without a name */
+	sample(&m, NULL, 0, (struct sample){ .comm = str(&m, "gone"), .count = 3 });
+	buf_str(&want, "?;");
+	for (int i = 0; i < FOLDED_NAME_MAX - 3; i++)
+		buf_char(&want, 'h');
+	buf_str(&want, "..._[k] 2\n"
+		       "a:b??[31m?? 7;e:v?il.so+0x10;a:b??[31m?? 7_[k] 1\n"
+		       "gone 3\n");
+	text = folded(&m, &(struct folded_opts){});
+	CHECK_STR(text, want.data);
+	free(text);
+	text = folded(&m, &(struct folded_opts){ .with_module = true, .with_pid = true });
+	CHECK(strstr(text, "a:b??[31m?? 7-0;e:v?il.so+0x10 [e:v?il.so];"
+			   "a:b??[31m?? 7 [[kernel]]_[k] 1\n"));
+	free(text);
+	buf_release(&want);
+	model_release(&m);
+}
+
+static void folded_disk_full(void)
+{
+	struct model m;
+	FILE *f = fopen("/dev/full", "w");
+
+	CHECK_EQ(model_init(&m), 0);
+	fill(&m);
+	CHECK_EQ(folded_write(&m, &(struct folded_opts){}, f), -ENOSPC);
+	fclose(f);
+	model_release(&m);
+}
+
+static int read_folded_n(const char *text, size_t len, struct model *m, struct error *e)
+{
+	FILE *f = fmemopen((void *)text, len, "r");
 	int err;
 
 	CHECK_EQ(model_init(m), 0);
@@ -72,6 +121,65 @@ static int read_folded(const char *text, struct model *m, struct error *e)
 	err = folded_read(f, "x.folded", m, e);
 	fclose(f);
 	return err;
+}
+
+static int read_folded(const char *text, struct model *m, struct error *e)
+{
+	return read_folded_n(text, strlen(text), m, e);
+}
+
+/* A line at the limit, one behind it, one with a NUL, and one of more frames than there can be. */
+static void folded_limits(void)
+{
+	static char line[FOLDED_LINE_MAX + 4];
+	struct error e;
+	struct model m;
+
+	memset(line, 'x', FOLDED_LINE_MAX - 2);
+	memcpy(line + FOLDED_LINE_MAX - 2, " 1\n", 4);
+	CHECK_EQ(read_folded(line, &m, &e), 0);
+	CHECK_EQ(m.sample_cnt, 1);
+	model_release(&m);
+	memcpy(line + FOLDED_LINE_MAX - 2, "x 1\n", 5);
+	CHECK_EQ(read_folded(line, &m, &e), -EINVAL);
+	CHECK_STR(e.text, "cannot read x.folded: line 1: longer than a line can be");
+	CHECK_STR(e.advice, "a line is FRAME;FRAME;...;FRAME COUNT");
+	model_release(&m);
+	CHECK_EQ(read_folded_n("a 1\nb\0c 2\nd 3\n", 14, &m, &e), -EINVAL);
+	CHECK_STR(e.text, "cannot read x.folded: line 2: a NUL byte: this is no text");
+	model_release(&m);
+	for (size_t i = 0; i < MODEL_FRAME_MAX; i++)
+		memcpy(line + 2 * i, "f;", 2);
+	memcpy(line + 2 * MODEL_FRAME_MAX - 1, " 1\n", 4);
+	CHECK_EQ(read_folded(line, &m, &e), 0);
+	CHECK_EQ(m.stacks[0].frame_cnt, MODEL_FRAME_MAX);
+	model_release(&m);
+	memcpy(line + 2 * MODEL_FRAME_MAX - 1, ";f 1\n", 6);
+	CHECK_EQ(read_folded(line, &m, &e), -EINVAL);
+	CHECK_STR(e.text, "cannot read x.folded: line 1: more frames than a stack can have");
+	model_release(&m);
+}
+
+/* What the suffixes say, and a last line without its newline. */
+static void folded_kinds(void)
+{
+	const struct frame *f;
+	struct error e;
+	struct model m;
+
+	CHECK_EQ(read_folded("sh;user;jitted_[j];sys_read_[k] 7", &m, &e), 0);
+	CHECK_EQ(m.sample_cnt, 1);
+	CHECK_EQ(m.samples[0].count, 7);
+	CHECK_EQ(m.samples[0].weight, 7);
+	if (!CHECK_EQ(m.frame_cnt, 4))
+		return;
+	f = m.frames;
+	CHECK_EQ(m.mappings[m.locations[f[0].location].mapping].kind, MODULE_KERNEL);
+	CHECK_EQ(m.mappings[m.locations[f[1].location].mapping].kind, MODULE_JIT);
+	CHECK_EQ(m.mappings[m.locations[f[2].location].mapping].kind, MODULE_OTHER);
+	CHECK_EQ(f[0].evidence, EVID_NONE);
+	CHECK_EQ(f[0].reason, REASON_UNKNOWN);
+	model_release(&m);
 }
 
 static void folded_back(void)
@@ -84,6 +192,8 @@ static void folded_back(void)
 		{ "a 1x\n", "cannot read x.folded: line 1: no count at its end" },
 		{ "a 99999999999999999999999\n",
 		  "cannot read x.folded: line 1: no count at its end" },
+		{ "a 9223372036854775807\nb 1\n",
+		  "cannot read x.folded: line 2: more samples than can be counted" },
 		{ " 5\n", "cannot read x.folded: line 1: no count at its end" },
 	};
 	struct error e;
@@ -109,10 +219,10 @@ static void folded_back(void)
 int main(int argc, char **argv)
 {
 	static const struct test tests[] = {
-		TEST(names),
-		TEST(folded_exact),
-		TEST(folded_back),
-		{},
+		TEST(names),          TEST(folded_exact),
+		TEST(folded_hostile), TEST(folded_disk_full),
+		TEST(folded_back),    TEST(folded_limits),
+		TEST(folded_kinds),   {},
 	};
 
 	return test_main(tests, argc, argv);

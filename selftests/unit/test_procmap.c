@@ -656,6 +656,35 @@ static void path_beyond_path_max(void)
 	munmap(deep, PAGE);
 }
 
+/* Told with zeros behind it, as by the kernel's walk: the file knows how long its build-id is. */
+static void build_id_length_from_the_file(void)
+{
+	struct map_event e = { .kind = MAP_EVENT_MMAP,
+			       .time_ns = 5,
+			       .pid = NOBODY,
+			       .start = 0x100000,
+			       .end = 0x200000,
+			       .vma_kind = VMA_FILE };
+	struct build_id padded;
+	char path[256];
+	struct made m;
+
+	if (!files_make())
+		return;
+	snprintf(path, sizeof(path), "%s/gone.so", folder);
+	e.path = path;
+	CHECK_EQ(build_id_parse("0123456789abcdef", &padded), 0);
+	padded.sz = BUILD_ID_MAX;
+	e.build_id = padded;
+	made_open(&m);
+	CHECK_EQ(resolver_event(m.r, &e), 0);
+	CHECK_EQ(resolver_advance(m.r, 10), 0);
+	CHECK_EQ(m.module_calls, 1);
+	CHECK_EQ(resolver_module(m.r, 0)->build_id.sz, 8);
+	CHECK(resolver_module(m.r, 0)->is_segs_known);
+	made_close(&m);
+}
+
 int main(int argc, char **argv)
 {
 	static const struct test tests[] = {
@@ -671,6 +700,7 @@ int main(int argc, char **argv)
 		TEST(death),
 		TEST(files_that_are_none),
 		TEST(path_beyond_path_max),
+		TEST(build_id_length_from_the_file),
 		{},
 	};
 	char cmd[128];

@@ -165,6 +165,18 @@ static void answer_for_the_later_sample(void)
 	CHECK_EQ(m.cnt, 2);
 	CHECK_FRAME(&m, 0, EVID_NONE, REASON_CONFLICT, 0);
 	CHECK_FRAME(&m, 1, EVID_QUERY, REASON_NO, self.seg_off + 1);
+	/* The same when it has become knowledge. */
+	sample_ip(&m, me, END + 1, code(2));
+	CHECK_EQ(resolver_advance(m.r, END + 1), 0);
+	CHECK_EQ(m.cnt, 3);
+	CHECK_FRAME(&m, 2, EVID_QUERY, REASON_NO, self.seg_off + 2);
+	CHECK_EQ(resolver_counters(m.r)->queries, 1);
+	sample_ip(&m, me, 149, code(3));
+	sample_ip(&m, me, 150, code(4));
+	CHECK_EQ(resolver_finish(m.r), 0);
+	CHECK_EQ(m.cnt, 5);
+	CHECK(m.cnt == 5 && m.got[3].f[0].evidence == EVID_NONE);
+	CHECK_FRAME(&m, 4, EVID_QUERY, REASON_NO, self.seg_off + 4);
 	made_close(&m);
 }
 
@@ -208,21 +220,41 @@ static void answer_is_shared_and_kept(void)
 
 static void void_answer_is_asked_again(void)
 {
+	for (int i = 0; i < 2; i++) {
+		struct made m;
+		const struct answer *a = asked(&m);
+		uint64_t t;
+
+		if (!a)
+			return;
+		t = i ? a->answered_ns : a->asked_ns; /* the first moment at which it is void */
+		event_mmap(&m, t, me, a->span.start, a->span.end, 0, 0, VMA_FILE);
+		sample_ip(&m, me, t, code(7));
+		CHECK_EQ(resolver_advance(m.r, t), 0);
+		CHECK_EQ(resolver_counters(m.r)->queries, 2);
+		CHECK_EQ(resolver_advance(m.r, END), 0);
+		CHECK_EQ(m.cnt, 2);
+		CHECK_FRAME(&m, 0, EVID_NONE, REASON_CONFLICT, 0);
+		CHECK_FRAME(&m, 1, EVID_QUERY, REASON_NO, self.seg_off + 7);
+		made_close(&m);
+	}
+}
+
+/* Nor does it stay behind as knowledge. */
+static void void_answer_is_forgotten(void)
+{
 	struct made m;
 	const struct answer *a = asked(&m);
-	uint64_t t;
+	uint64_t ready_ns;
 
 	if (!a)
 		return;
-	t = a->answered_ns;
-	event_mmap(&m, t, me, a->span.start, a->span.end, 0, 0, VMA_FILE);
-	sample_ip(&m, me, t, code(7));
-	CHECK_EQ(resolver_advance(m.r, t), 0);
+	ready_ns = a->ready_ns;
+	event(&m, MAP_EVENT_EXEC, a->answered_ns, me, 0);
+	sample_ip(&m, me, ready_ns + 1, code(7));
+	CHECK_EQ(resolver_advance(m.r, ready_ns + 1), 0);
+	CHECK_EQ(m.cnt, 1);
 	CHECK_EQ(resolver_counters(m.r)->queries, 2);
-	CHECK_EQ(resolver_advance(m.r, END), 0);
-	CHECK_EQ(m.cnt, 2);
-	CHECK_FRAME(&m, 0, EVID_NONE, REASON_CONFLICT, 0);
-	CHECK_FRAME(&m, 1, EVID_QUERY, REASON_NO, self.seg_off + 7);
 	made_close(&m);
 }
 
@@ -570,6 +602,7 @@ BY_TEXT(events_around_the_answer)
 BY_TEXT(answer_for_the_later_sample)
 BY_TEXT(answer_is_shared_and_kept)
 BY_TEXT(void_answer_is_asked_again)
+BY_TEXT(void_answer_is_forgotten)
 BY_TEXT(late_samples)
 BY_TEXT(exec_unseen_voids_answers)
 BY_TEXT(lost_events_and_answers)
@@ -589,6 +622,7 @@ int main(int argc, char **argv)
 		TEST(answer_for_the_later_sample),
 		TEST(answer_is_shared_and_kept),
 		TEST(void_answer_is_asked_again),
+		TEST(void_answer_is_forgotten),
 		TEST(late_samples),
 		TEST(exec_unseen_voids_answers),
 		TEST(lost_events_and_answers),
@@ -604,6 +638,7 @@ int main(int argc, char **argv)
 		TEST(answer_for_the_later_sample_by_text),
 		TEST(answer_is_shared_and_kept_by_text),
 		TEST(void_answer_is_asked_again_by_text),
+		TEST(void_answer_is_forgotten_by_text),
 		TEST(late_samples_by_text),
 		TEST(exec_unseen_voids_answers_by_text),
 		TEST(lost_events_and_answers_by_text),

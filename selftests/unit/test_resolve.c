@@ -300,8 +300,7 @@ static void valid_without_a_file(void)
 
 		if (!mapped_file(&m, &l, true))
 			return;
-		event_mmap(&m, 6, P, A, A + PAGE, l.seg_off, 0,
-			   rows[i].kind); /* over its first page */
+		event_mmap(&m, 6, P, A, A + PAGE, 0, 0, rows[i].kind); /* over its first page */
 		sample_valid(&m, P, 10, A + 0x40, &l.build_id, l.seg_off + 0x40);
 		CHECK_EQ(resolver_advance(m.r, 100), 0);
 		CHECK_FRAME(&m, 0, rows[i].evidence, rows[i].reason, 0x40);
@@ -311,6 +310,20 @@ static void valid_without_a_file(void)
 		}
 		made_close(&m);
 	}
+}
+
+/* A place in the vdso is its place in the whole image, also when something was mapped over its beginning. */
+static void vdso_cut(void)
+{
+	struct made m;
+
+	made_open(&m);
+	event_mmap(&m, 5, P, A, A + 3 * PAGE, 0, 0, VMA_VDSO);
+	event_mmap(&m, 6, P, A, A + PAGE, 0, 0, VMA_ANON);
+	sample_ip(&m, P, 10, A + 2 * PAGE + 5);
+	CHECK_EQ(resolver_advance(m.r, 100), 0);
+	CHECK_FRAME(&m, 0, EVID_VDSO, REASON_NO, 2 * PAGE + 5);
+	made_close(&m);
 }
 
 /* The kernel's walk gives 20 bytes whatever the length; the mapping's record knows it. */
@@ -644,6 +657,7 @@ int main(int argc, char **argv)
 		TEST(kernel_checked_against_the_file),
 		TEST(another_file_is_not_opened),
 		TEST(valid_without_a_file),
+		TEST(vdso_cut),
 		TEST(short_build_ids),
 		TEST(fork_exec_exit),
 		TEST(number_used_again),

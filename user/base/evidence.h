@@ -56,10 +56,10 @@
 	X(FFB_UNKNOWN, "unknown", "the process was gone before the frame could be classified")
 
 /* How the walk of a user stack ended. */
-#define OUTCOME_LIST(X)                                                             \
-	X(OUTCOME_NO_USER, "no-user", "no user stack: a kernel thread")             \
-	X(OUTCOME_ROOTED, "rooted", "reaches the thread's entry point")             \
-	X(OUTCOME_TRUNCATED, "truncated", "cut at the frame limit, leaf side kept") \
+#define OUTCOME_LIST(X)                                                                           \
+	X(OUTCOME_NO_USER, "no-user", "no user stack: a kernel thread, or in the middle of exec") \
+	X(OUTCOME_ROOTED, "rooted", "reaches the thread's entry point")                           \
+	X(OUTCOME_TRUNCATED, "truncated", "cut at the frame limit, leaf side kept")               \
 	X(OUTCOME_BROKEN, "broken", "ends before the thread's entry point")
 
 /* Why the walk of a broken stack ended where it did. */

@@ -264,8 +264,12 @@ const struct model *recording_model(const struct recording *r)
 	return &r->model;
 }
 
+#define READER_NICE -10 /* a new process's tables are worth the less, the later they come */
+
 int recording_start(struct recording *r, struct error *e)
 {
+	if (r->unwinder) /* without the privilege things go on as they are */
+		setpriority(PRIO_PROCESS, 0, READER_NICE);
 	r->start_ns = r->flushed_ns = clock_mono_ns();
 	return session_start(r->session, e);
 }

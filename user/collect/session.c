@@ -384,9 +384,11 @@ static int tracing_attach(struct session *s, const struct session_opts *o, struc
 	struct bpf_program *progs[] = { s->skel->progs.on_fork, s->skel->progs.on_exec,
 					s->skel->progs.on_exit };
 
-	if (o->target != BSTACK_TARGET_PIDS && o->target != BSTACK_TARGET_TIDS)
-		return 0;
+	bool is_listed = o->target == BSTACK_TARGET_PIDS || o->target == BSTACK_TARGET_TIDS;
+
 	for (size_t i = 0; i < ARRAY_SIZE(progs); i++) {
+		if (!is_listed && !(o->has_rows && progs[i] == s->skel->progs.on_fork))
+			continue;
 		s->links[i] = bpf_program__attach(progs[i]);
 		if (!s->links[i])
 			return error_errno(e, errno, "cannot attach %s",

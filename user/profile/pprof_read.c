@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * pprof_read.c - a profile into a model. The message stays in memory; its top-level fields are walked twice, because
- * others write samples before the strings they name: first strings, mappings, functions and
- * locations, then comments and samples. Sub-messages are unpacked by protobuf-c into an arena that is
- * emptied after each. Everything in the file is hostile: an index that is out of range refuses it.
+ * pprof_read.c - a profile into a model. The message stays in memory; its top-level fields are walked
+ * once for each of PASS_CNT passes, because others write samples before what they name: strings; then types, mappings,
+ * functions and comments; then locations; then samples. Sub-messages are unpacked by protobuf-c into an
+ * arena that is emptied after each. Everything in the file is hostile: an index that is out of range
+ * refuses it.
  */
 #include "profile/pprof.h"
 #include "profile/pprof_impl.h"

@@ -182,12 +182,13 @@ static void put_head(struct pprof_writer *w)
 	put_value_type(w, FIELD_PERIOD_TYPE, event, unit);
 	put_int(w, FIELD_PERIOD, period);
 	put_int(w, FIELD_TIME, m->ledger.start_ns);
+	if (!m->has_ledger) /* a comment of ours would say that bstack recorded it, and cut it short */
+		return;
 	put_text_comment(w, "event", m->event);
 	put_text_comment(w, "event_unit", m->event_unit);
 	put_text_comment(w, "command", m->command);
 	put_text_comment(w, "host", m->host);
-	if (m->has_ledger)
-		put_comment(w, "bstack: version " BSTACK_VERSION);
+	put_comment(w, "bstack: version " BSTACK_VERSION);
 }
 
 /* Counters that changed; the reader keeps the last value of each. */
@@ -307,10 +308,12 @@ static size_t labels_fill(struct pprof_writer *w, const struct sample *s, Label 
 
 	if (s->comm)
 		label_str(w, &labels[cnt++], "thread", strtab_get(&w->m->strings, s->comm));
+	if (w->m->has_ledger || s->pid || s->tid) {
+		label_num(w, &labels[cnt++], "pid", s->pid);
+		label_num(w, &labels[cnt++], "tid", s->tid);
+	}
 	if (!w->m->has_ledger)
 		return cnt;
-	label_num(w, &labels[cnt++], "pid", s->pid);
-	label_num(w, &labels[cnt++], "tid", s->tid);
 	label_str(w, &labels[cnt++], "unwind", outcome_terms[s->outcome].key);
 	if (s->stop)
 		label_str(w, &labels[cnt++], "stop", stop_terms[s->stop].key);

@@ -139,6 +139,7 @@ static void ledger(struct json *j)
 	buf_printf(&j->sink.b, "\n\"resolved_pct\":%.4f,\"rooted_pct\":%.4f,\n",
 		   summary_resolved_pct(s), summary_rooted_pct(s));
 	counts(j, "frames", evidence_terms, s->frames, 0, EVID_CNT);
+	counts(j, "stops", stop_terms, s->stops, STOP_NO + 1, STOP_CNT);
 	counts(j, "unresolved", reason_terms, s->reasons, REASON_NO + 1, REASON_CNT);
 	counts(j, "fallback", cause_terms, s->causes, CAUSE_NONE + 1, CAUSE_CNT);
 	owners(j);

@@ -113,7 +113,18 @@ static void samples(struct report *r)
 		    "two readings disagreed: healed by address");
 	if (s->outcomes[OUTCOME_NO_USER])
 		row(r, 2, "no user stack", s->outcomes[OUTCOME_NO_USER], s->samples,
-		    "kernel threads");
+		    "kernel threads, and processes in the middle of exec");
+}
+
+/* Why stacks ended before their root. */
+static void broken_why(struct report *r)
+{
+	const struct summary *s = r->s;
+
+	for (int i = STOP_NO + 1; i < STOP_CNT; i++)
+		if (s->stops[i])
+			row(r, 4, stop_terms[i].key, s->stops[i], s->user_samples,
+			    stop_terms[i].text);
 }
 
 /* Modules in which stacks ended before their root. */
@@ -146,8 +157,10 @@ static void stacks(struct report *r)
 	for (int i = OUTCOME_ROOTED; i < OUTCOME_CNT; i++) {
 		row(r, 2, outcome_terms[i].key, s->outcomes[i], s->user_samples,
 		    outcome_terms[i].text);
-		if (i == OUTCOME_BROKEN)
+		if (i == OUTCOME_BROKEN) {
+			broken_why(r);
 			broken_in(r);
+		}
 	}
 }
 

@@ -148,6 +148,8 @@ static int count_sample(struct counting *c, const struct sample *sample, size_t 
 	last = stack->frame_cnt ? row_of(c, frames[stack->frame_cnt - 1].location) : NULL;
 	if (sample->outcome == OUTCOME_BROKEN && last)
 		last->broken += sample->count;
+	if (sample->outcome == OUTCOME_BROKEN)
+		s->stops[sample->stop < STOP_CNT ? sample->stop : STOP_NO] += sample->count;
 	s->causes[sample->cause < CAUSE_CNT ? sample->cause : CAUSE_UNKNOWN] += sample->count;
 	if (sample->cause != CAUSE_NONE) {
 		s->fell_back += sample->count;

@@ -72,7 +72,7 @@ static void decide_ip(struct resolver *r, const struct span *s, struct resolved_
 	};
 
 	f->kind = s->kind;
-	f->off = f->ip - s->start;
+	f->off = s->off + (f->ip - s->start); /* not from its start: it may have been cut */
 	if (s->kind == VMA_FILE) {
 		decide_file(r, s, f);
 	} else if (s->kind == VMA_VDSO) {

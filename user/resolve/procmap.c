@@ -173,7 +173,7 @@ static int query(struct procmap *p, uint64_t addr, uint64_t flags, struct vma *r
 		.build_id_addr = (uintptr_t)ret->build_id.bytes,
 		.build_id_size = BUILD_ID_MAX,
 	};
-	bool is_named = false;
+	bool is_too_long = false;
 
 	ret->path[0] = '\0';
 	ret->build_id = (struct build_id){};
@@ -184,7 +184,7 @@ static int query(struct procmap *p, uint64_t addr, uint64_t flags, struct vma *r
 		q.vma_name_addr = 0;
 		if (ioctl(p->fd, PROCMAP_QUERY_IOCTL, &q))
 			return -errno;
-		is_named = true;
+		is_too_long = true;
 	}
 	ret->start = q.vma_start;
 	ret->end = q.vma_end;
@@ -192,7 +192,7 @@ static int query(struct procmap *p, uint64_t addr, uint64_t flags, struct vma *r
 	ret->build_id.sz = q.build_id_size <= BUILD_ID_MAX ? (uint8_t)q.build_id_size : 0;
 	if (!q.vma_name_size)
 		ret->path[0] = '\0';
-	ret->kind = vma_kind_of(is_named ? "/" : ret->path, q.vma_flags & VMA_FLAG_EXECUTABLE);
+	ret->kind = vma_kind_of(is_too_long ? "/" : ret->path, q.vma_flags & VMA_FLAG_EXECUTABLE);
 	return 0;
 }
 

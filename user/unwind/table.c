@@ -21,14 +21,24 @@ void unwind_table_release(struct unwind_table *t)
 
 static int rule_intern(struct unwind_table *t, const struct bstack_rule *rule, uint16_t *ret)
 {
-	uint64_t hash = hash_bytes(rule, sizeof(*rule), 5);
 	struct hmap_iter it;
+	uint64_t hash;
 	int err;
 
+	/* Most rows have the rule of one a few rows before: remember where the last ones were found. */
+	for (size_t i = 0; i < ARRAY_SIZE(t->recent); i++) {
+		uint16_t r = t->recent[i];
+
+		if (r < t->rule_cnt && !memcmp(&t->rules[r], rule, sizeof(*rule))) {
+			*ret = r;
+			return 0;
+		}
+	}
+	hash = hash_bytes(rule, sizeof(*rule), 5);
 	for (uint32_t i = hmap_first(&t->rule_map, hash, &it); i != HMAP_NONE;
 	     i = hmap_next(&t->rule_map, &it)) {
 		if (!memcmp(&t->rules[i], rule, sizeof(*rule))) {
-			*ret = (uint16_t)i;
+			*ret = t->recent[t->recent_next++ % ARRAY_SIZE(t->recent)] = (uint16_t)i;
 			return 0;
 		}
 	}
@@ -71,13 +81,23 @@ static int row_cmp(const void *a, const void *b)
 	return (x->rule != BSTACK_RULE_NONE) - (y->rule != BSTACK_RULE_NONE);
 }
 
+/* Linkers write functions in the order of their addresses, mostly. */
+static bool is_sorted(const struct unwind_table *t)
+{
+	for (size_t i = 1; i < t->row_cnt; i++)
+		if (row_cmp(&t->rows[i - 1], &t->rows[i]) > 0)
+			return false;
+	return true;
+}
+
 void unwind_table_finish(struct unwind_table *t)
 {
 	size_t kept = 0;
 
 	if (!t->row_cnt)
 		return;
-	qsort(t->rows, t->row_cnt, sizeof(*t->rows), row_cmp);
+	if (!is_sorted(t))
+		qsort(t->rows, t->row_cnt, sizeof(*t->rows), row_cmp);
 	for (size_t i = 0; i < t->row_cnt; i++) {
 		if (i + 1 < t->row_cnt && t->rows[i + 1].pc == t->rows[i].pc)
 			continue;
@@ -322,6 +342,40 @@ static int section_parse(Elf *elf, const char *wanted, uint64_t base, struct unw
 	return -ENOENT;
 }
 
+#define ENTRY_MAX_SZ 128 /* of start code without CFI */
+
+/*
+ * The dynamic loader's entry code is written by hand, without CFI: nobody called it, the ELF header says so. Up
+ * to the next row, at most ENTRY_MAX_SZ bytes.
+ */
+static int entry_add(struct unwind_table *t, uint64_t entry)
+{
+	const struct bstack_rule root = { .cfa = BSTACK_CFA_ROOT };
+	size_t lo = 0, hi = t->row_cnt;
+	uint64_t end = entry + ENTRY_MAX_SZ;
+	int err;
+
+	if (entry < t->base)
+		return 0;
+	while (lo < hi) {
+		size_t mid = lo + (hi - lo) / 2;
+
+		if (t->rows[mid].pc <= entry - t->base)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	if (lo && t->rows[lo - 1].rule != BSTACK_RULE_NONE)
+		return 0; /* it has CFI */
+	if (lo < t->row_cnt && t->base + t->rows[lo].pc < end)
+		end = t->base + t->rows[lo].pc;
+	err = unwind_table_add(t, entry, &root);
+	if (!err)
+		err = unwind_table_add(t, end, NULL);
+	unwind_table_finish(t);
+	return err;
+}
+
 static int elf_parse(Elf *elf, struct unwind_table *ret)
 {
 	struct unwind_table t = {};
@@ -339,6 +393,9 @@ static int elf_parse(Elf *elf, struct unwind_table *ret)
 		err = section_parse(elf, ".debug_frame", base, &t);
 	if (!err) {
 		unwind_table_finish(&t);
+		err = eh.e_entry && t.row_cnt ? entry_add(&t, eh.e_entry) : 0;
+	}
+	if (!err) {
 		err = !t.row_cnt ? -ENOENT : t.row_cnt > UNWIND_ROWS_MAX ? -E2BIG : 0;
 	}
 	if (err) {

@@ -20,6 +20,8 @@ struct unwind_table {
 	struct bstack_rule *rules;
 	size_t rule_cnt, rule_cap;
 	struct hmap rule_map;
+	uint16_t recent[4]; /* rules found last */
+	size_t recent_next;
 	size_t unsupported_cnt; /* rows whose rule is not supported */
 };
 
