@@ -19,7 +19,26 @@ $(O)/unit/%: $(O)/asan/selftests/unit/%.o $(ASAN_OBJS)
 # Fixtures: small programs whose stacks the tests know. -O0 keeps every frame pointer.
 FIXTURE_CFLAGS := -O0 -g -fno-omit-frame-pointer -Wall -Wextra -Werror -D_GNU_SOURCE -pthread
 FIXTURES := $(addprefix $(O)/fixtures/,chain storm dlswap forkbomb jit deep work execer_a execer_b \
-	swap_a.so swap_b.so deep_a.so deep_b.so)
+	swap_a.so swap_b.so deep_a.so deep_b.so \
+	unwound_pie unwound_nopie unwound_static unwound_cet unwound_noplt unwound_musl thrown)
+# The same program in the ways that programs are built, all without frame pointers.
+UNWOUND_CFLAGS := -O2 -g -fomit-frame-pointer -Wall -Wextra -Werror -D_GNU_SOURCE -pthread
+UNWOUND_pie := -fPIE -pie
+UNWOUND_nopie := -fno-pie -no-pie
+UNWOUND_static := -static
+UNWOUND_cet := -fcf-protection=full -fPIE -pie
+UNWOUND_noplt := -fno-plt -fPIE -pie
+UNWOUND_CC = $(CC)
+$(O)/fixtures/unwound_musl: UNWOUND_CC = musl-gcc
+$(O)/fixtures/unwound_musl: UNWOUND_CFLAGS += -DNO_UCONTEXT -Wl,--build-id
+$(O)/fixtures/unwound_%: selftests/fixtures/unwound.c selftests/fixtures/fixture.h
+	$(say) FIXTURE $@
+	$(Q)mkdir -p $(@D)
+	$(Q)$(UNWOUND_CC) $(UNWOUND_CFLAGS) $(UNWOUND_$*) -o $@ $<
+$(O)/fixtures/thrown: selftests/fixtures/thrown.cc
+	$(say) FIXTURE $@
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CXX) -O2 -g -fomit-frame-pointer -Wall -Wextra -Werror -o $@ $<
 $(O)/fixtures/execer_%: selftests/fixtures/execer.c selftests/fixtures/fixture.h
 	$(say) FIXTURE $@
 	$(Q)mkdir -p $(@D)
