@@ -319,6 +319,13 @@ static size_t believable_cnt(struct builder *b, const struct resolved_sample *rs
 	const struct raw_sample *s = rs->raw;
 
 	*ret = STOP_NO;
+	/* Asked for rows, and there was no table yet: what frame pointers lead to, in code that may keep none, skips
+	 * frames. The first one is certain. */
+	if (b->unwinder && !s->steps && s->user_cnt) {
+		*ret = STOP_NO_TABLE;
+		is_caller[0] = false;
+		return 1;
+	}
 	for (size_t i = 0; i < s->user_cnt; i++) {
 		is_caller[i] = i > 0;
 		if (rs->frames[i].reason == REASON_GARBAGE) {

@@ -100,7 +100,7 @@ struct sample {
 	X(sideband_lost, "mapping events the kernel dropped")                               \
 	X(inconsistent,                                                                     \
 	  "stacks whose two readings disagreed: build-ids dropped, healed by address")      \
-	X(cut_frames, "frames left out: behind an address where nothing can be executed")   \
+	X(cut_frames, "frames left out: the walk that led to them is not believed")         \
 	X(ffb_no_vma, "frame fallback: no mapping")                                         \
 	X(ffb_anon, "frame fallback: anonymous memory")                                     \
 	X(ffb_no_file, "frame fallback: no file")                                           \
