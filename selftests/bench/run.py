@@ -32,12 +32,13 @@ def perf():
 
 
 def timed(args, **kwargs):
-    """(seconds, peak KiB, stdout) of a process."""
+    """(seconds, peak KiB) of a process, whose output is in DIR/out: a child's peak begins with that of its parent, so
+    nothing large is read here."""
     start = time.monotonic()
     with open(os.path.join(DIR, "out"), "wb") as out:
         proc = subprocess.Popen(list(map(str, args)), stdout=out, stderr=subprocess.DEVNULL, **kwargs)
         _, status, usage = os.wait4(proc.pid, 0)
-    return time.monotonic() - start, usage.ru_maxrss, open(os.path.join(DIR, "out"), "rb").read()
+    return time.monotonic() - start, usage.ru_maxrss
 
 
 def bpf_cost():
@@ -47,7 +48,7 @@ def bpf_cost():
     libs = [ktap.fixture("deep_a.so"), ktap.fixture("deep_b.so")]
     for depth in (16, 64):
         for count, text in ((1, "one library"), (2, "two alternating")):
-            figures = {"raw_walk": [], "build_id_helper": [], "bstack": []}
+            figures = {"raw_walk": [], "build_id_helper": [], "fp": [], "rows": []}
             proc = truth.start("deep", 600, depth - 4, *libs[:count])
             try:
                 for _ in range(ROUNDS):
@@ -55,17 +56,67 @@ def bpf_cost():
                         out = subprocess.run([os.path.join(ktap.build_dir(), "bench/cost"), name, str(proc.pid),
                                               "0.5", "4999"], stdout=subprocess.PIPE, check=True).stdout
                         figures[name].append(float(out))
-                    rec, _ = truth.record(DIR, "-F", 4999, "-p", proc.pid, "-d", 0.5)
-                    figures["bstack"].append(rec.ledger["bpf_ns"] / rec.ledger["fired"])
+                    for way in ("fp", "rows"):
+                        rec, _ = truth.record(DIR, f"--unwind={way}", "-F", 4999, "-p", proc.pid, "-d", 0.5)
+                        figures[way].append(rec.ledger["bpf_ns"] / rec.ledger["fired"])
             finally:
                 proc.kill()
                 proc.wait()
             mid = {k: statistics.median(v) for k, v in figures.items()}
-            row(f"BPF a sample, depth {depth}, {text}", f"{mid['bstack']:.0f} ns",
-                f"raw walk {mid['raw_walk']:.0f} ns, kernel helper {mid['build_id_helper']:.0f} ns",
-                f"{mid['bstack'] / mid['raw_walk']:.2f} x raw")
+            row(f"BPF a sample, depth {depth}, {text}", f"{mid['rows']:.0f} ns",
+                f"by frame pointer {mid['fp']:.0f} ns; raw walk {mid['raw_walk']:.0f} ns, kernel helper "
+                f"{mid['build_id_helper']:.0f} ns",
+                f"{mid['rows'] / depth:.0f} ns a frame, {mid['rows'] / mid['raw_walk']:.2f} x raw")
     with open("/proc/sys/kernel/bpf_stats_enabled", "w") as f:
         f.write("0")
+
+
+MIX = r"""
+cd "$1"; seq 1 400000 > numbers
+run() { timeout "$2" sh -c "while :; do $1; done" >/dev/null 2>&1 & }
+run 'xz -3 -k -c numbers' "$2"
+run 'openssl speed -seconds 1 sha256' "$2"
+run 'perl -e "my %h; \\$h{\\$_ % 9973} .= sqrt \\$_ for 1..500000; print scalar sort keys %h"' "$2"
+run '/usr/bin/python3 -c "import json; [json.loads(json.dumps([[i] * 20 for i in range(300)])) for _ in range(500)]"' "$2"
+run 'echo "#include <stdio.h>" | gcc -O2 -x c -c - -o /dev/null' "$2"
+wait
+"""
+# _start has no name in a stripped program, and perf often ends at what it calls: count that for it
+ROOTS = re.compile(r"\b(_start|_dl_start_user|__?clone3?|__GI___clone3?|__libc_start\S*)")
+
+
+def perf_rooted(graph, script):
+    """(share of rooted stacks in %, bytes a sample) of perf record."""
+    subprocess.run(["perf", "record", "-q", "-e", "cpu-clock:u", "--call-graph", graph, "-F", "199", "-o",
+                    f"{DIR}/perf.data", "--", "bash", script, DIR, "8"], stderr=subprocess.DEVNULL,
+                   stdout=subprocess.DEVNULL, check=True)
+    text = subprocess.run(["perf", "script", "-i", f"{DIR}/perf.data", "-F", "ip,sym"], stdout=subprocess.PIPE,
+                          stderr=subprocess.DEVNULL).stdout.decode(errors="replace")
+    stacks = [s.strip().splitlines() for s in text.split("\n\n") if s.strip()]
+    rooted = sum(1 for s in stacks if ROOTS.search(" ".join(s[-2:])))
+    return 100 * rooted / max(len(stacks), 1), os.path.getsize(f"{DIR}/perf.data") / max(len(stacks), 1)
+
+
+def rooted():
+    """Stacks that reach their root, on a mix of Debian programs that keep no frame pointers."""
+    script = os.path.join(DIR, "mix.sh")
+    with open(script, "w") as f:
+        f.write(MIX)
+    shares = []
+    for _ in range(3):
+        rec, _ = truth.record(DIR, "-F", 199, "--", "bash", script, DIR, "8")
+        shares.append(rec.ledger["rooted_pct"])
+    led = rec.ledger
+    size = os.path.getsize(rec.path) / led["samples"]
+    peers = sizes = ""
+    if perf():
+        fp, dwarf = perf_rooted("fp", script), perf_rooted("dwarf,16384", script)
+        peers = f"perf fp {fp[0]:.2f} %, perf dwarf {dwarf[0]:.2f} %"
+        sizes = f"perf fp {fp[1]:,.0f}, perf dwarf {dwarf[1]:,.0f}"
+    row("rooted stacks, Debian mix", f"{statistics.median(shares):.2f} %", peers)
+    row("bytes a sample, Debian mix", f"{size:,.0f}", sizes)
+    row("unwind tables", f"{led['unwind_text_bytes'] / led['unwind_table_ns'] * 1e3:.0f} MB of code/s", "",
+        f"{led['unwind_tables']} files, {led['unwind_rows']:,} rows of 8 bytes")
 
 
 def slow_down():
@@ -131,17 +182,17 @@ def names():
     nm = subprocess.run(["nm", "-D", "--defined-only", lib], stdout=subprocess.PIPE).stdout.decode()
     funcs = [int(l.split()[0], 16) for l in nm.splitlines() if len(l.split()) == 3 and l.split()[1] in "TW"]
     random.seed(1)
-    seconds, resident = {}, 0
+    seconds = {}
     for count in (1000, 100000):
         addrs = [random.choice(funcs) for _ in range(count)]
         path = os.path.join(DIR, "names.pb.gz")
         with open(path, "wb") as f:
             f.write(profiles.addresses(lib, build_id, addrs))
-        seconds[count], resident, _ = timed([ktap.bstack(), "symbolize", "-o", f"{DIR}/named.pb.gz", path])
+        seconds[count], _ = timed([ktap.bstack(), "symbolize", "-o", f"{DIR}/named.pb.gz", path])
         with open(f"{DIR}/addrs", "w") as f:
             f.writelines(f"{a:#x}\n" for a in addrs)
         with open(f"{DIR}/addrs") as f:
-            seconds[count, "eu"], _, _ = timed(["eu-addr2line", "-f", "-e", lib], stdin=f)
+            seconds[count, "eu"], _ = timed(["eu-addr2line", "-f", "-e", lib], stdin=f)
     warm = 99000 / max(seconds[100000] - seconds[1000], 1e-6)
     eu_warm = 99000 / max(seconds[100000, "eu"] - seconds[1000, "eu"], 1e-6)
     base = os.path.basename(lib)
@@ -153,19 +204,20 @@ def names():
 def memory():
     """A million distinct stacks."""
     path = os.path.join(DIR, "million.pb.gz")
-    with open(path, "wb") as f:
-        f.write(profiles.many_stacks(1000000))
+    # In a process of its own: a child's peak memory begins with that of its parent.
+    subprocess.run([sys.executable, "-c", "import sys; sys.path.insert(0, sys.argv[1]); import profiles; "
+                    "open(sys.argv[2], 'wb').write(profiles.many_stacks(1000000))", HERE, path], check=True)
     for args in (["report", "--no-tree"], ["fold"], ["flame", "-o", "-"]):
-        seconds, peak, _ = timed([ktap.bstack(), *args, path])
+        seconds, peak = timed([ktap.bstack(), *args, path])
         row(f"{args[0]} of 1,000,000 stacks", f"{seconds:.2f} s, {peak >> 10} MiB")
     proc = truth.start("chain", 60, 2)
-    seconds, peak, _ = timed([ktap.bstack(), "record", "-q", "-F", "9973", "-p", proc.pid, "-d", "5", "-o", f"{DIR}/b.pb.gz"])
+    _, peak = timed([ktap.bstack(), "record", "-q", "-F", "9973", "-p", proc.pid, "-d", "5", "-o", f"{DIR}/b.pb.gz"])
     proc.kill()
     proc.wait()
     row("record, 5 s at 9,973 Hz, both CPUs", f"peak {peak >> 10} MiB")
 
 
-BENCHES = [bpf_cost, slow_down, files, rates, names, memory]
+BENCHES = [bpf_cost, rooted, slow_down, files, rates, names, memory]
 
 
 def main():

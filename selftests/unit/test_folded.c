@@ -93,7 +93,7 @@ static void folded_hostile(void)
 	free(text);
 	text = folded(&m, &(struct folded_opts){ .with_module = true, .with_pid = true });
 	CHECK(strstr(text, "a:b??[31m?? 7-0;e:v?il.so+0x10 [e:v?il.so];"
-			   "a:b??[31m?? 7 [[kernel]]_[k] 1\n"));
+			   "a:b??[31m?? 7 [kernel]_[k] 1\n"));
 	free(text);
 	buf_release(&want);
 	model_release(&m);

@@ -13,7 +13,7 @@ struct record_args {
 	struct opt_u64s pids, tids, cpus;
 	struct opt_strs debug_dirs;
 	const char *cgroup, *event, *output, *unwind;
-	bool is_all, is_inherited, has_kernel, no_symbols, is_self_wanted, is_quiet;
+	bool is_all, is_inherited, has_kernel, no_symbols, is_self_wanted, is_quiet, no_priority;
 	uint64_t freq_hz, period, ring_mib, rows_mib;
 	double duration_s;
 };
@@ -73,6 +73,11 @@ static const struct opt record_table[] = {
 	  "Memory for unwind tables, 8 bytes a row; 64 by default. The least recently used make "
 	  "room.",
 	  "none" },
+	{ 0, "no-priority", NULL, OPT_FLAG, FIELD(no_priority), 0, 0, "Output",
+	  "Do not read samples in the lowest real-time priority. On a busy host unwind tables then "
+	  "come too late for "
+	  "short-lived processes.",
+	  NULL },
 	{ 'q', "quiet", NULL, OPT_FLAG, FIELD(is_quiet), 0, 0, "Output",
 	  "No progress and no summary; errors are still told.", NULL },
 	{},
@@ -290,6 +295,7 @@ static int record(const struct command *self, struct record_args *a, const char 
 		.has_kernel = a->has_kernel,
 		.ring_sz = (size_t)a->ring_mib << 20,
 		.has_rows = has_rows(a),
+		.has_priority = !a->no_priority,
 		.rows_sz = (size_t)a->rows_mib << 20,
 	};
 	struct recording *r = NULL;

@@ -7,6 +7,7 @@
 #include "profile/pprof.h"
 
 #include <dirent.h>
+#include <sched.h>
 #include <fcntl.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -29,6 +30,7 @@ struct recording {
 	int fd;
 	uint64_t start_ns, flushed_ns, stopped_ns;
 	bool has_kernel;
+	bool has_priority; /* read promptly: see priority_raise() */
 };
 
 static int on_sample(void *ctx, const struct bstack_sample *s, size_t sz)
@@ -204,6 +206,7 @@ int recording_open(const struct session_opts *o, const char *path, const char *c
 		return error_errno(e, ENOMEM, "cannot record");
 	r->fd = -1;
 	r->has_kernel = o->has_kernel;
+	r->has_priority = o->has_rows && o->has_priority;
 	raise_file_limit();
 	err = model_init(&r->model);
 	if (!err)
@@ -264,12 +267,22 @@ const struct model *recording_model(const struct recording *r)
 	return &r->model;
 }
 
-#define READER_NICE -10 /* a new process's tables are worth the less, the later they come */
+/*
+ * A new process's tables are worth the less, the later they come: on a busy host an ordinary reader waits
+ * milliseconds for a CPU, which is the life of a small process. Short bursts in the lowest real-time priority; what
+ * is forked does not inherit it. Without the privilege things go on as they are.
+ */
+static void priority_raise(bool is_raised)
+{
+	struct sched_param param = { .sched_priority = is_raised ? 1 : 0 };
+
+	sched_setscheduler(0, is_raised ? SCHED_RR | SCHED_RESET_ON_FORK : SCHED_OTHER, &param);
+}
 
 int recording_start(struct recording *r, struct error *e)
 {
-	if (r->unwinder) /* without the privilege things go on as they are */
-		setpriority(PRIO_PROCESS, 0, READER_NICE);
+	if (r->has_priority)
+		priority_raise(true);
 	r->start_ns = r->flushed_ns = clock_mono_ns();
 	return session_start(r->session, e);
 }
@@ -417,6 +430,8 @@ int recording_finish(struct recording *r, bool with_names, struct error *e)
 
 	session_stop(r->session);
 	r->stopped_ns = clock_mono_ns();
+	if (r->has_priority)
+		priority_raise(false);
 	err = drain(r, e);
 	if (err)
 		return err;

@@ -26,9 +26,10 @@ struct session_opts {
 	bool is_self_wanted; /* sample bstack, too */
 	bool has_kernel;     /* kernel stacks, too */
 	struct event event;
-	size_t ring_sz; /* bytes, a power of two; 0: SESSION_RING_DEFAULT */
-	bool has_rows;  /* unwind by rows of .eh_frame */
-	size_t rows_sz; /* memory for rows in bytes; 0: SESSION_ROWS_DEFAULT */
+	size_t ring_sz;    /* bytes, a power of two; 0: SESSION_RING_DEFAULT */
+	bool has_rows;     /* unwind by rows of .eh_frame */
+	bool has_priority; /* the reader may raise its priority: the business of whoever runs it */
+	size_t rows_sz;    /* memory for rows in bytes; 0: SESSION_ROWS_DEFAULT */
 };
 #define SESSION_RING_DEFAULT ((size_t)8 << 20)
 #define SESSION_ROWS_DEFAULT ((size_t)64 << 20)

@@ -90,9 +90,9 @@ static void put_frame(const struct model *m, const struct folded_opts *o, uint32
 	} else {
 		model_name(m, location, line_idx, tmp);
 		if (o->with_module) {
-			buf_str(tmp, " [");
-			buf_str(tmp, model_module(m, location));
-			buf_char(tmp, ']');
+			const char *module = model_module(m, location);
+
+			buf_printf(tmp, module[0] == '[' ? " %s" : " [%s]", module);
 		}
 	}
 	put_name(out, tmp->data ? tmp->data : "");
@@ -112,81 +112,201 @@ static void put_thread(const struct model *m, const struct folded_opts *o, const
 		buf_printf(out, "-%u", s->pid);
 }
 
-/* One line without its count: thread, then root to leaf. */
-static void put_stack(const struct model *m, const struct folded_opts *o, const struct sample *s,
-		      struct buf *tmp, struct buf *out)
-{
-	const struct stack *st = &m->stacks[s->stack];
-
-	/* A profile of others, or folded text, names no threads. */
-	if (!o->no_thread && (m->has_ledger || s->comm))
-		put_thread(m, o, s, out);
-	for (size_t i = st->frame_cnt; i-- > 0;) {
-		uint32_t location = m->frames[st->first_frame + i].location;
-
-		for (size_t k = o->with_addr ? 1 : model_name_cnt(m, location); k-- > 0;) {
-			if (out->len)
-				buf_char(out, ';');
-			put_frame(m, o, location, k, tmp, out);
-		}
-	}
-	if (!out->len)
-		put_name(out, "");
-}
-
-struct folded_line {
-	const char *text;
+/*
+ * Lines are sequences of name ids, not text: a million stacks share their names. Each location's names are made
+ * once; lines are merged by their ids and sorted by the order of the names.
+ */
+struct fold_line {
+	size_t first; /* in ids */
+	uint32_t cnt;
 	uint64_t count;
 };
 
-static int line_cmp(const void *a, const void *b)
+struct fold {
+	const struct model *m;
+	const struct folded_opts *o;
+	struct strtab names;
+	uint32_t *loc_first; /* by location: in loc_ids, + 1; 0: not made yet */
+	uint32_t *loc_ids;
+	size_t loc_id_cnt, loc_id_cap;
+	uint32_t *ids;
+	size_t id_cnt, id_cap;
+	struct fold_line *lines;
+	size_t line_cnt, line_cap;
+	struct hmap map;
+	uint32_t *ranks; /* by name id */
+	struct buf text, tmp;
+};
+
+static void fold_release(struct fold *f)
 {
-	return strcmp(((const struct folded_line *)a)->text, ((const struct folded_line *)b)->text);
+	strtab_release(&f->names);
+	free(f->loc_first);
+	free(f->loc_ids);
+	free(f->ids);
+	free(f->lines);
+	free(f->ranks);
+	hmap_release(&f->map);
+	buf_release(&f->text);
+	buf_release(&f->tmp);
 }
 
-/* Lines by text, in a string table; counts beside it, by id. */
-static int lines_collect(const struct model *m, const struct folded_opts *o, struct strtab *texts,
-			 uint64_t **counts, size_t *count_cap)
+static size_t names_of(const struct fold *f, uint32_t location)
 {
-	struct buf line CLEANUP(buf_release) = {}, tmp CLEANUP(buf_release) = {};
-	uint32_t id;
+	return f->o->with_addr ? 1 : model_name_cnt(f->m, location);
+}
+
+/* Ids of a location's names, innermost first. */
+static int location_ids(struct fold *f, uint32_t location, const uint32_t **ret)
+{
+	size_t cnt = names_of(f, location);
 	int err = 0;
 
-	for (size_t i = 0; i < m->sample_cnt && !err; i++) {
-		const struct sample *s = &m->samples[i];
-		size_t seen = texts->cnt;
-
-		buf_reset(&line);
-		put_stack(m, o, s, &tmp, &line);
-		err = line.err ? line.err : strtab_addn(texts, line.data, line.len, &id);
-		if (!err)
-			err = array_reserve(counts, count_cap, texts->cnt, sizeof(**counts),
-					    LINES_MAX);
+	if (!f->loc_first[location]) {
+		err = array_reserve(&f->loc_ids, &f->loc_id_cap, f->loc_id_cnt + cnt,
+				    sizeof(uint32_t), LINES_MAX);
+		for (size_t k = 0; k < cnt && !err; k++) {
+			buf_reset(&f->text);
+			put_frame(f->m, f->o, location, k, &f->tmp, &f->text);
+			err = f->text.err;
+			if (!err)
+				err = strtab_addn(&f->names, f->text.data, f->text.len,
+						  &f->loc_ids[f->loc_id_cnt + k]);
+		}
 		if (err)
-			break;
-		if (id >= seen)
-			(*counts)[id] = 0;
-		(*counts)[id] += o->by_weight ? s->weight : s->count;
+			return err;
+		f->loc_first[location] = (uint32_t)f->loc_id_cnt + 1;
+		f->loc_id_cnt += cnt;
 	}
+	*ret = &f->loc_ids[f->loc_first[location] - 1];
+	return 0;
+}
+
+static int id_push(struct fold *f, uint32_t id)
+{
+	int err = array_reserve(&f->ids, &f->id_cap, f->id_cnt + 1, sizeof(id), SIZE_MAX / 8);
+
+	if (!err)
+		f->ids[f->id_cnt++] = id;
 	return err;
 }
 
-static int lines_write(const struct strtab *texts, const uint64_t *counts, FILE *out)
+/* The line of a sample at the end of ids: thread, then root to leaf; at least one name. */
+static int line_push(struct fold *f, const struct sample *s)
 {
-	struct folded_line *lines CLEANUP(cleanup_free) = NULL;
-	size_t cnt = texts->cnt - 1; /* without "" */
+	const struct stack *st = &f->m->stacks[s->stack];
+	size_t first = f->id_cnt;
+	uint32_t id;
+	int err = 0;
 
-	lines = malloc((cnt + 1) * sizeof(*lines));
-	if (!lines)
+	/* A profile of others, or folded text, names no threads. */
+	buf_reset(&f->text);
+	if (!f->o->no_thread && (f->m->has_ledger || s->comm))
+		put_thread(f->m, f->o, s, &f->text);
+	else if (!st->frame_cnt)
+		put_name(&f->text, "");
+	if (f->text.len || f->text.err) {
+		err = f->text.err ? f->text.err
+				  : strtab_addn(&f->names, f->text.data, f->text.len, &id);
+		if (!err)
+			err = id_push(f, id);
+	}
+	for (size_t i = st->frame_cnt; i-- > 0 && !err;) {
+		uint32_t location = f->m->frames[st->first_frame + i].location;
+		const uint32_t *ids = NULL;
+
+		err = location_ids(f, location, &ids);
+		for (size_t k = names_of(f, location); k-- > 0 && !err;)
+			err = id_push(f, ids[k]);
+	}
+	if (err)
+		f->id_cnt = first;
+	return err;
+}
+
+static int line_add(struct fold *f, const struct sample *s)
+{
+	uint64_t count = f->o->by_weight ? s->weight : s->count, hash;
+	size_t first = f->id_cnt, sz;
+	struct hmap_iter it;
+	uint32_t cnt;
+	int err = line_push(f, s);
+
+	if (err)
+		return err;
+	cnt = (uint32_t)(f->id_cnt - first);
+	sz = cnt * sizeof(*f->ids);
+	hash = hash_bytes(&f->ids[first], sz, 0);
+	for (uint32_t i = hmap_first(&f->map, hash, &it); i != HMAP_NONE;
+	     i = hmap_next(&f->map, &it)) {
+		struct fold_line *l = &f->lines[i];
+
+		if (l->cnt == cnt && !memcmp(&f->ids[l->first], &f->ids[first], sz)) {
+			l->count += count;
+			f->id_cnt = first;
+			return 0;
+		}
+	}
+	err = array_reserve(&f->lines, &f->line_cap, f->line_cnt + 1, sizeof(*f->lines), LINES_MAX);
+	if (!err)
+		err = hmap_add(&f->map, hash, (uint32_t)f->line_cnt);
+	if (!err)
+		f->lines[f->line_cnt++] = (struct fold_line){ first, cnt, count };
+	return err;
+}
+
+static int name_cmp(const void *a, const void *b, void *ctx)
+{
+	const struct strtab *names = ctx;
+
+	return strcmp(names->strs[*(const uint32_t *)a], names->strs[*(const uint32_t *)b]);
+}
+
+static int ranks_make(struct fold *f)
+{
+	size_t cnt = f->names.cnt;
+	uint32_t *order CLEANUP(cleanup_free) = malloc((cnt + 1) * sizeof(*order));
+
+	f->ranks = malloc((cnt + 1) * sizeof(*f->ranks));
+	if (!order || !f->ranks)
 		return -ENOMEM;
 	for (size_t i = 0; i < cnt; i++)
-		lines[i] = (struct folded_line){ texts->strs[i + 1], counts[i + 1] };
-	qsort(lines, cnt, sizeof(*lines), line_cmp);
-	errno = 0;
+		order[i] = (uint32_t)i;
+	qsort_r(order, cnt, sizeof(*order), name_cmp, &f->names);
 	for (size_t i = 0; i < cnt; i++)
-		if (lines[i].count)
-			fprintf(out, "%s %llu\n", lines[i].text,
-				(unsigned long long)lines[i].count);
+		f->ranks[order[i]] = (uint32_t)i;
+	return 0;
+}
+
+static int line_cmp(const void *a, const void *b, void *ctx)
+{
+	const struct fold_line *x = a, *y = b;
+	const struct fold *f = ctx;
+
+	for (uint32_t i = 0; i < x->cnt && i < y->cnt; i++) {
+		uint32_t p = f->ids[x->first + i], q = f->ids[y->first + i];
+
+		if (p != q)
+			return f->ranks[p] < f->ranks[q] ? -1 : 1;
+	}
+	return x->cnt < y->cnt ? -1 : x->cnt > y->cnt;
+}
+
+static int lines_write(struct fold *f, FILE *out)
+{
+	errno = 0;
+	for (size_t i = 0; i < f->line_cnt; i++) {
+		const struct fold_line *l = &f->lines[i];
+
+		if (!l->count)
+			continue;
+		for (uint32_t k = 0; k < l->cnt; k++) {
+			if (k)
+				fputc(';', out);
+			fputs(strtab_get(&f->names, f->ids[l->first + k]), out);
+		}
+		fprintf(out, " %llu\n", (unsigned long long)l->count);
+	}
 	if (fflush(out) || ferror(out))
 		return errno ? -errno : -EIO;
 	return 0;
@@ -194,15 +314,20 @@ static int lines_write(const struct strtab *texts, const uint64_t *counts, FILE 
 
 int folded_write(const struct model *m, const struct folded_opts *o, FILE *out)
 {
-	uint64_t *counts CLEANUP(cleanup_free) = NULL;
-	struct strtab texts;
-	size_t cap = 0;
-	int err = strtab_init(&texts);
+	struct fold f = { .m = m, .o = o };
+	int err = strtab_init(&f.names);
 
+	f.loc_first = calloc(m->location_cnt + 1, sizeof(*f.loc_first));
+	if (!f.loc_first)
+		err = -ENOMEM;
+	for (size_t i = 0; i < m->sample_cnt && !err; i++)
+		err = line_add(&f, &m->samples[i]);
 	if (!err)
-		err = lines_collect(m, o, &texts, &counts, &cap);
-	if (!err)
-		err = lines_write(&texts, counts, out);
-	strtab_release(&texts);
+		err = ranks_make(&f);
+	if (!err) {
+		qsort_r(f.lines, f.line_cnt, sizeof(*f.lines), line_cmp, &f);
+		err = lines_write(&f, out);
+	}
+	fold_release(&f);
 	return err;
 }

@@ -20,7 +20,7 @@ struct folded_opts {
 	bool by_weight;   /* weights instead of sample counts */
 };
 
-/* Equal lines are merged, lines sorted by bytes; a sample without any frame gives the thread
+/* Equal lines are merged, lines sorted by their frames; a sample without any frame gives the thread
  * name alone: nothing is dropped. Kernel frames end in _[k]. 0 or -errno of the write. */
 int folded_write(const struct model *m, const struct folded_opts *o, FILE *out);
 
