@@ -25,4 +25,4 @@ echo "Recording xz, openssl, perl, python3 and gcc for $seconds seconds:"
 echo "  $bstack record -F 199 -k -o demo.pb.gz -- bash mix.sh"
 "$bstack" record -F 199 -k -o demo.pb.gz -- bash "$work/mix.sh" "$work" "$seconds" || true
 "$bstack" report --top 15 --min-percent 3 demo.pb.gz
-"$bstack" flame --threads --title "xz, openssl, perl, python3 and gcc on one host" -o flame.svg demo.pb.gz
+"$bstack" flame --threads --title "Debian programs on one host" -o flame.svg demo.pb.gz

@@ -112,11 +112,15 @@ def test_deep_recursion_is_cut_at_the_root_side():
 
 
 def test_exceptions():
+    """When libgcc installs a handler's registers it writes them over its own frame's: for these few instructions the
+    stack is in two minds, for every unwinder. Stacks inside libgcc's two entry points are left out."""
     with temp_dir() as d:
         rec, _ = record(d, "-F", 1997, "--", ktap.fixture("thrown"), 1)
     rec.exact()
     for _, frames, _ in rec.folded.stacks:
         names = [f.split("(")[0] for f in frames]
+        if {"_Unwind_Resume", "_Unwind_RaiseException"} & set(names):
+            continue
         chain = own(names)
         depth = chain.count("fx_thrower")
         want = ["main", "fx_catcher", *["fx_thrower"] * depth]
