@@ -309,16 +309,33 @@ def test_cgroup():
 
 def test_whole_host_and_kernel():
     with temp_dir() as d:
-        proc = start("storm", 60, 1)
+        path = os.path.join(d, "x.pb.gz")
+        target = start("storm", 60, 1)
         try:
-            rec, _ = record(d, "-a", "-k", "-F", 499, "-d", 1)
+            proc = subprocess.Popen([ktap.bstack(), "record", "-q", "-a", "-k", "-F", "499", "-d", "1", "-o", path])
+            ktap.eq(proc.wait(timeout=60), 0, "exit status")
         finally:
-            proc.kill()
-            proc.wait()
+            target.kill()
+            target.wait()
+        rec = truth.Recording(path)
         rec.exact()
         no_wrong(rec)
         assert any(f.endswith("_[k]") for _, frames, _ in rec.folded.stacks for f in frames)
-        assert rec.folded.samples("bstack") == 0, "bstack sampled itself"
+        assert rec.folded.samples("storm") > 0
+        assert f"bstack-{proc.pid};" not in run("fold", "--pid", path)[0], "bstack sampled itself"
+
+
+def test_self_when_asked():
+    with temp_dir() as d:
+        path = os.path.join(d, "x.pb.gz")
+        target = start("storm", 60, 1)
+        try:
+            proc = subprocess.Popen([ktap.bstack(), "record", "-q", "-a", "--self", "-k", "-F", "4999", "-d", "2", "-o", path])
+            ktap.eq(proc.wait(timeout=60), 0, "exit status")
+        finally:
+            target.kill()
+            target.wait()
+        assert f"bstack-{proc.pid};" in run("fold", "--pid", path)[0], "bstack was not sampled"
 
 
 def test_truncation():

@@ -350,23 +350,20 @@ const struct command cmd_record = {
 	.name = "record",
 	.args = "[TARGET] [EVENT] [-o FILE] [-- COMMAND ARGS]",
 	.summary = "Collect user stacks as build-id frames into a profile",
-	.description = "Samples the target by the event, walks its user stacks and stores them as "
-		       "build-id frames: the "
-		       "build-id of the file and the place in it, which mean the same on every "
-		       "host and long after the "
-		       "process is gone. What the kernel gave as raw addresses, because mmap_lock "
-		       "could not be had, is "
-		       "healed from the process's recorded mappings; what cannot be known stays "
-		       "unresolved and says "
-		       "why.\n\n"
-		       "The profile is a pprof file, appended to each second: a recording that is "
-		       "killed loses the last "
-		       "second at most. At the end the addresses are given names, from the files "
-		       "the processes ran, "
-		       "unless --no-symbols is given.\n\n"
-		       "Needs root, or CAP_BPF and CAP_PERFMON and, for other users' processes, "
-		       "what bstack doctor "
-		       "names.",
+	.description =
+		"Samples the target by the event, unwinds its user stacks and stores them as "
+		"build-id frames: the build-id of the file and the place in it, which mean the "
+		"same on every host and long after the process is gone. Stacks are unwound in BPF "
+		"by the files' .eh_frame, so that binaries without frame pointers give complete "
+		"ones. What cannot be known stays unresolved and says why.\n\n"
+		"The profile is a pprof file, appended to each second: a recording that is "
+		"killed loses the last "
+		"second at most. At the end the addresses are given names, from the files "
+		"the processes ran, "
+		"unless --no-symbols is given.\n\n"
+		"Needs root, or CAP_BPF and CAP_PERFMON and, for other users' processes, "
+		"what bstack doctor "
+		"names.",
 	.opts = record_table,
 	.examples = record_examples,
 	.exit_status = "0: complete; with COMMAND its own exit status, 128 + N when a signal N "
