@@ -34,11 +34,12 @@ const char *tracefs_path(void)
 
 	for (size_t i = 0; i < ARRAY_SIZE(paths); i++) {
 		snprintf(events, sizeof(events), "%s/events", paths[i]);
-		if (!access(events, F_OK))
+		if (!faccessat(AT_FDCWD, events, F_OK,
+			       AT_EACCESS)) /* with ambient capabilities, too */
 			return paths[i];
 	}
 	if (!mount("tracefs", paths[0], "tracefs", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL) &&
-	    !access("/sys/kernel/tracing/events", F_OK))
+	    !faccessat(AT_FDCWD, "/sys/kernel/tracing/events", F_OK, AT_EACCESS))
 		return paths[0];
 	return NULL;
 }

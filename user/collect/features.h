@@ -26,13 +26,21 @@ struct feature {
 	const char *advice; /* what to do; may be NULL */
 	bool is_required;   /* recording cannot work without it */
 	enum feature_state (*probe)(char *detail, size_t detail_sz);
+	const char *advice_denied; /* what to do when it is denied; NULL: as advice says */
 };
 extern const struct feature features[]; /* key NULL ends; in groups: kernel, privileges */
+
+/* Run a feature's probe, libbpf kept quiet meanwhile: detail becomes "" or words about the state. */
+enum feature_state feature_probe(const struct feature *f, char *detail, size_t detail_sz);
+/* What to do about a feature in this state; may be NULL. */
+const char *feature_advice(const struct feature *f, enum feature_state state);
 
 /* The first required feature that is missing, as an error's story with its advice; 0 when recording can
  * work. All missing ones are named. Which capability lacks is said where that is the reason. */
 int features_can_record(struct error *e);
-/* Shared with session.c: is PREEMPT_RT; does BTF say so. */
+/* The same for doctor: without the hint at doctor. */
+int features_verdict(struct error *e);
+/* Shared with session.c: is PREEMPT_RT, by BTF, or where that does not tell by what the kernel says of itself. */
 bool feature_is_rt(void);
 
 #endif
