@@ -272,6 +272,66 @@ def test_tracepoint_exact_count():
         ktap.eq(rec.ledger["fired"], 5000, "getpid calls")
 
 
+def forkbomb_pids(directory, *args):
+    """Processes sampled when forkbomb's parent is the target; its own pid."""
+    proc = start("forkbomb", 60)
+    try:
+        path = os.path.join(directory, "x.pb.gz")
+        run("record", "-q", "-F", 4999, "-p", proc.pid, "-d", 1, *args, "-o", path)
+    finally:
+        proc.kill()
+        proc.wait()
+    truth.Recording(path).exact()
+    threads = {line.split(";")[0] for line in run("fold", "--pid", path)[0].splitlines()}
+    return {int(re.search(r"-(\d+)( \d+)?$", t)[1]) for t in threads}, proc.pid
+
+
+def test_children_only_with_inherit():
+    with temp_dir() as d:
+        pids, parent = forkbomb_pids(d)
+        assert pids <= {parent}, pids
+        pids, parent = forkbomb_pids(d, "--inherit")
+        assert len(pids - {parent}) > 10, pids
+
+
+def test_period_and_task_clock():
+    with temp_dir() as d:
+        rec, _ = record(d, "-e", "task-clock", "-c", 1000000, "--", ktap.fixture("chain"), 0.5, check=7)
+        rec.exact()
+        ktap.eq((rec.json["event"], rec.ledger["period"], rec.ledger["freq_hz"]), ("task-clock", 1000000, 0), "event")
+        ktap.eq(rec.ledger["weight"], 1000000 * rec.ledger["samples"], "weight: the period of each sample")
+        assert rec.folded.samples() > 100
+
+
+def test_progress_on_a_terminal():
+    with temp_dir() as d:
+        command = f"{ktap.bstack()} record -o {d}/x.pb.gz -- {ktap.fixture('chain')} 2.5"
+        out = subprocess.run(["script", "-qec", command, "/dev/null"], stdin=subprocess.DEVNULL,
+                             stdout=subprocess.PIPE).stdout.decode()
+        assert re.search(r"\r +1 s  \d+ samples  0 lost  \d+\.\d % fell back", out), out
+        _, err = run("record", "-o", f"{d}/x.pb.gz", "--", ktap.fixture("chain"), 1.2, check=7)
+        assert "\r" not in err, err  # not a terminal
+
+
+def test_sigterm_and_signalled_command():
+    with temp_dir() as d:
+        target = start("chain", 60)
+        try:
+            proc, path = start_record(d, "-F", 997, "-p", target.pid)
+            status, _, err = stop(proc, signal.SIGTERM)
+        finally:
+            target.kill()
+            target.wait()
+        ktap.eq(status, 0, err)
+        truth.Recording(path).exact()
+        run("record", "-q", "-o", path, "--", "sh", "-c", "kill -9 $$", check=128 + 9)
+
+
+def test_unwritable_output():
+    _, err = run("record", "-q", "-o", "/no/such/folder/x.pb.gz", "--", "true", check=1)
+    ktap.eq(err, "bstack record: cannot write /no/such/folder/x.pb.gz: No such file or directory\n", "stderr")
+
+
 def test_cpu_filter():
     with temp_dir() as d:
         rec, _ = record(d, "-F", 499, "-C", 0, "--", "taskset", "-c", 0, ktap.fixture("chain"), 0.5, check=7)
