@@ -10,6 +10,7 @@
 
 #include <string.h>
 
+#define TITLE_MAX   54  /* characters between the details at the left and the search box */
 #define TITLE_CHARS 160 /* of a tooltip without script; the script shows all */
 
 static const char flame_js[] = {
@@ -136,7 +137,7 @@ static void bar(struct flame *f)
 		   "<text class=\"bs-title\" x=\"%d\" y=\"28\" text-anchor=\"middle\" "
 		   "font-size=\"18\" fill=\"#333\">",
 		   FLAME_WIDTH / 2);
-	xml_add(b, title, 80);
+	xml_add(b, title, TITLE_MAX);
 	buf_printf(b, "</text>\n<text class=\"bs-details\" x=\"%d\" y=\"58\" fill=\"#333\">",
 		   FLAME_PAD);
 	amount(f, f->t->nodes[0].total);
