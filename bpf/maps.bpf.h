@@ -39,7 +39,7 @@ struct {
 struct walk {
 	struct bstack_process process;
 	struct unwind_state state;
-	u32 ips_off, steps_off; /* in data, in steps */
+	u32 ips_off; /* in data */
 	u32 cnt;
 	u32 end; /* enum bstack_end; 0: goes on */
 };

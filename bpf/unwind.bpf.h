@@ -77,7 +77,7 @@ static long walk_step(u32 i, void *unused)
 	if (!sc)
 		return 1;
 	ip_at = sc->walk.ips_off + i * 8;
-	step_at = sc->walk.steps_off + i * sizeof(*step);
+	step_at = i * sizeof(*step);
 	if (ip_at > BSTACK_SAMPLE_DATA_MAX - 8 || step_at > BSTACK_STEPS_MAX_SZ - sizeof(*step))
 		return 1;
 	*(u64 *)(sc->data + ip_at) = sc->walk.state.ip;
@@ -101,7 +101,6 @@ static __always_inline u32 walk_rows(struct scratch *sc, u32 pid, u32 off)
 		return 0;
 	w->process = *p;
 	w->ips_off = off;
-	w->steps_off = 0;
 	w->cnt = 0;
 	w->end = 0;
 	bpf_loop(BSTACK_FRAMES, walk_step, NULL, 0);

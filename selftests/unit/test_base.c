@@ -522,6 +522,34 @@ static void vocabulary(void)
 	CHECK_STR(outcome_terms[OUTCOME_ROOTED].key, "rooted");
 }
 
+/* Slots are given out again, a removed pid is not found, and churn does not make the table grow. */
+static void pid_tables(void)
+{
+	struct pid_table t = {};
+	uint32_t slot, other;
+
+	CHECK_EQ(pid_table_find(&t, 7), HMAP_NONE);
+	CHECK_EQ(pid_table_add(&t, 7, 2, &slot), 0);
+	CHECK_EQ(pid_table_add(&t, 8, 2, &other), 0);
+	CHECK(slot != other);
+	CHECK_EQ(pid_table_find(&t, 7), slot);
+	CHECK_EQ(pid_table_add(&t, 9, 2, &other), -E2BIG);
+	pid_table_remove(&t, slot);
+	CHECK_EQ(pid_table_find(&t, 7), HMAP_NONE);
+	CHECK_EQ(pid_table_add(&t, 9, 2, &other), 0);
+	CHECK_EQ(other, slot);
+	CHECK_EQ(pid_table_find(&t, 9), slot);
+	for (uint32_t pid = 10; pid < 100000; pid++) {
+		pid_table_remove(&t, pid_table_find(&t, pid - 1));
+		CHECK_EQ(pid_table_add(&t, pid, 2, &other), 0);
+		CHECK_EQ(pid_table_find(&t, pid), other);
+	}
+	CHECK_EQ(t.cnt, 2);
+	CHECK(t.map.cap <= 4096);
+	CHECK(pid_table_find(&t, 8) != HMAP_NONE);
+	pid_table_release(&t);
+}
+
 int main(int argc, char **argv)
 {
 	static const struct test tests[] = {
@@ -541,6 +569,7 @@ int main(int argc, char **argv)
 		TEST(clocks),
 		TEST(cleanup_attributes),
 		TEST(vocabulary),
+		TEST(pid_tables),
 		{},
 	};
 

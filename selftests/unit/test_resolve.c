@@ -640,8 +640,8 @@ static void the_dead_are_forgotten(void)
 	sample_ip(&m, P - 1, 1000 * NSEC_PER_SEC, A);
 	sample_ip(&m, self, 1000 * NSEC_PER_SEC + 1, A);
 	CHECK_EQ(resolver_advance(m.r, 2000 * NSEC_PER_SEC), 0);
-	CHECK(m.r->process_cnt < 4000);
-	CHECK(m.r->process_map.cap < 32768);
+	CHECK(m.r->pids.cnt < 4000);
+	CHECK(m.r->pids.map.cap < 32768);
 	check_timeline(&m, 0, 1, 0);
 	check_timeline(&m, 1, 2, 0);
 	made_close(&m);

@@ -2,7 +2,9 @@
 /* base.c - errors, arrays, buffers, files, numbers, time, build-ids. */
 #include "base/base.h"
 
+#include <fcntl.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -198,6 +200,43 @@ int write_all(int fd, const void *data, size_t len)
 		len -= (size_t)n;
 	}
 	return 0;
+}
+
+static int check_regular(int fd, uint64_t max_sz)
+{
+	struct stat st;
+
+	if (fstat(fd, &st))
+		return -errno;
+	if (S_ISDIR(st.st_mode))
+		return -EISDIR;
+	if (S_ISLNK(st.st_mode))
+		return -ELOOP;
+	if (!S_ISREG(st.st_mode))
+		return -EINVAL;
+	return (uint64_t)st.st_size > max_sz ? -EFBIG : 0;
+}
+
+int file_reopen_regular(int path_fd, uint64_t max_sz)
+{
+	char link[32];
+	int err, fd;
+
+	err = check_regular(path_fd, max_sz);
+	if (err)
+		return err;
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", path_fd);
+	fd = open(link, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+	return fd < 0 ? -errno : fd;
+}
+
+int file_open_regular(const char *path, uint64_t max_sz)
+{
+	int path_fd CLEANUP(cleanup_close) = open(path, O_PATH | O_CLOEXEC);
+
+	if (path_fd < 0)
+		return -errno;
+	return file_reopen_regular(path_fd, max_sz);
 }
 
 int parse_u64(const char *s, uint64_t min, uint64_t max, uint64_t *ret)

@@ -71,6 +71,14 @@ int read_all(int fd, struct buf *b, size_t max);
 /* Write all of it: partial writes and EINTR handled. 0 or -errno (-EPIPE too). */
 int write_all(int fd, const void *data, size_t len);
 
+/*
+ * Open path for reading, never waiting and never touching devices: the file is looked at before it is opened. An
+ * fd, or -errno: -EISDIR, -ELOOP (a symlink where none is followed), -EINVAL (FIFO, device, socket), -EFBIG.
+ */
+int file_open_regular(const char *path, uint64_t max_sz);
+/* The same for what an O_PATH descriptor names; path_fd stays the caller's. */
+int file_reopen_regular(int path_fd, uint64_t max_sz);
+
 /* 64-bit hash, not keyed; good enough for tables of our own, not for hostile floods. */
 uint64_t hash_bytes(const void *data, size_t len, uint64_t seed);
 static inline uint64_t hash_u64(uint64_t x)
@@ -121,6 +129,27 @@ static inline const char *strtab_get(const struct strtab *t, uint32_t id)
 {
 	return id < t->cnt ? t->strs[id] : "";
 }
+
+/*
+ * pid_table - which slot of the caller's arrays belongs to a process. Slots of those removed are given out again, so
+ * they stay below the largest number of processes there were at once. Zero-initialised is empty.
+ */
+struct pid_slot {
+	uint32_t pid;
+	bool is_used;
+};
+struct pid_table {
+	struct pid_slot *slots;
+	size_t cnt, cap; /* slots ever given out */
+	uint32_t *free_slots;
+	size_t free_cnt, free_cap;
+	struct hmap map; /* pid -> slot; holds the removed, too, until it is made again */
+};
+void pid_table_release(struct pid_table *t);
+uint32_t pid_table_find(const struct pid_table *t, uint32_t pid); /* HMAP_NONE: absent */
+/* For a pid that is absent. 0, -ENOMEM, or -E2BIG beyond max processes at once. */
+int pid_table_add(struct pid_table *t, uint32_t pid, size_t max, uint32_t *ret_slot);
+void pid_table_remove(struct pid_table *t, uint32_t slot);
 
 /* Whole-string unsigned decimal (or 0x hex): 0, -EINVAL, -ERANGE. No sign, no blanks. */
 int parse_u64(const char *s, uint64_t min, uint64_t max, uint64_t *ret);

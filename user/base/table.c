@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* table.c - hashing: hmap and strtab of base.h. */
+/* table.c - hashing: hmap, strtab and pid_table of base.h. */
 #include "base/base.h"
 
 #include <string.h>
@@ -145,4 +145,72 @@ int strtab_addn(struct strtab *t, const char *s, size_t len, uint32_t *ret_id)
 int strtab_add(struct strtab *t, const char *s, uint32_t *ret_id)
 {
 	return strtab_addn(t, s, strlen(s), ret_id);
+}
+
+#define PID_MAP_SLACK 1024 /* removed entries that the map may always hold */
+
+void pid_table_release(struct pid_table *t)
+{
+	free(t->slots);
+	free(t->free_slots);
+	hmap_release(&t->map);
+	*t = (struct pid_table){};
+}
+
+uint32_t pid_table_find(const struct pid_table *t, uint32_t pid)
+{
+	struct hmap_iter it;
+
+	for (uint32_t i = hmap_first(&t->map, hash_u64(pid), &it); i != HMAP_NONE;
+	     i = hmap_next(&t->map, &it))
+		if (t->slots[i].is_used && t->slots[i].pid == pid)
+			return i;
+	return HMAP_NONE;
+}
+
+/* The map has no removal: make it again from the living when it holds mostly the dead. */
+static int pid_map_add(struct pid_table *t, uint32_t slot)
+{
+	struct hmap fresh = {};
+
+	if (t->map.cnt < 2 * (t->cnt - t->free_cnt) + PID_MAP_SLACK)
+		return hmap_add(&t->map, hash_u64(t->slots[slot].pid), slot);
+	for (uint32_t i = 0; i < t->cnt; i++) {
+		if (t->slots[i].is_used && hmap_add(&fresh, hash_u64(t->slots[i].pid), i)) {
+			hmap_release(&fresh);
+			return -ENOMEM;
+		}
+	}
+	hmap_release(&t->map);
+	t->map = fresh;
+	return 0;
+}
+
+int pid_table_add(struct pid_table *t, uint32_t pid, size_t max, uint32_t *ret_slot)
+{
+	uint32_t slot;
+	int err = 0;
+
+	if (!t->free_cnt)
+		err = array_reserve(&t->slots, &t->cap, t->cnt + 1, sizeof(*t->slots), max);
+	/* Room in free_slots for every slot: giving one back cannot fail. */
+	if (!err)
+		err = array_reserve(&t->free_slots, &t->free_cap, t->cnt + 1, sizeof(slot),
+				    max + 1);
+	if (err)
+		return err;
+	slot = t->free_cnt ? t->free_slots[--t->free_cnt] : (uint32_t)t->cnt++;
+	t->slots[slot] = (struct pid_slot){ .pid = pid, .is_used = true };
+	err = pid_map_add(t, slot);
+	if (err)
+		pid_table_remove(t, slot);
+	else
+		*ret_slot = slot;
+	return err;
+}
+
+void pid_table_remove(struct pid_table *t, uint32_t slot)
+{
+	t->slots[slot].is_used = false;
+	t->free_slots[t->free_cnt++] = slot;
 }

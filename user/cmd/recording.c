@@ -29,7 +29,6 @@ struct recording {
 	const char *path;
 	int fd;
 	uint64_t start_ns, flushed_ns, stopped_ns;
-	bool has_kernel;
 	bool has_priority; /* read promptly: see priority_raise() */
 };
 
@@ -205,7 +204,6 @@ int recording_open(const struct session_opts *o, const char *path, const char *c
 	if (!r)
 		return error_errno(e, ENOMEM, "cannot record");
 	r->fd = -1;
-	r->has_kernel = o->has_kernel;
 	r->has_priority = o->has_rows && o->has_priority;
 	raise_file_limit();
 	err = model_init(&r->model);

@@ -30,7 +30,7 @@ int recording_step(struct recording *r, struct error *e);
 int recording_finish(struct recording *r, bool with_names, struct error *e);
 
 struct recording_state {
-	uint64_t samples, lost, fell_back, healed, bytes, elapsed_ns;
+	uint64_t samples, lost, fell_back, bytes, elapsed_ns;
 	bool is_in_order; /* fired = recorded + lost, exactly */
 	uint64_t fired;
 };

@@ -5,9 +5,7 @@
  */
 #include "resolve/resolver_impl.h"
 
-#include <fcntl.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #define PROCESSES_MAX  ((size_t)1 << 22)
@@ -65,18 +63,6 @@ int module_intern(struct resolver *r, const struct build_id *id, const char *pat
 	return 0;
 }
 
-static int open_regular(const char *path)
-{
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-	struct stat st;
-
-	if (fd >= 0 && (fstat(fd, &st) || !S_ISREG(st.st_mode))) {
-		close(fd);
-		return -1;
-	}
-	return fd;
-}
-
 void module_open(struct resolver *r, uint32_t module, pid_t pid, uint64_t start, uint64_t end,
 		 const char *path)
 {
@@ -90,7 +76,7 @@ void module_open(struct resolver *r, uint32_t module, pid_t pid, uint64_t start,
 	fd = procmap_open_file(pid, start, end, path);
 	if (fd < 0 &&
 	    path[0] == '/') { /* gone: the build-id tells whether this is still its file */
-		fd = open_regular(path);
+		fd = file_open_regular(path, UINT64_MAX);
 		pid = 0;
 	}
 	if (fd < 0 || elfsegs_read(fd, &segs) || !build_id_same_bytes(&segs.build_id, &m->build_id))
@@ -103,59 +89,26 @@ void module_open(struct resolver *r, uint32_t module, pid_t pid, uint64_t start,
 
 struct process *process_find(struct resolver *r, uint32_t pid)
 {
-	struct hmap_iter it;
+	uint32_t slot = pid_table_find(&r->pids, pid);
 
-	for (uint32_t i = hmap_first(&r->process_map, hash_u64(pid), &it); i != HMAP_NONE;
-	     i = hmap_next(&r->process_map, &it))
-		if (r->processes[i].is_used && r->processes[i].pid == pid)
-			return &r->processes[i];
-	return NULL;
-}
-
-/* The map has no removal: build it again from the living when it holds mostly the dead. */
-static int process_map_add(struct resolver *r, uint32_t slot)
-{
-	struct hmap fresh = {};
-
-	if (r->process_map.cnt < 2 * (r->process_cnt - r->free_cnt) + 1024)
-		return hmap_add(&r->process_map, hash_u64(r->processes[slot].pid), slot);
-	for (uint32_t i = 0; i < r->process_cnt; i++) {
-		if (r->processes[i].is_used && hmap_add(&fresh, hash_u64(r->processes[i].pid), i)) {
-			hmap_release(&fresh);
-			return -ENOMEM;
-		}
-	}
-	hmap_release(&r->process_map);
-	r->process_map = fresh;
-	return 0;
+	return slot == HMAP_NONE ? NULL : &r->processes[slot];
 }
 
 int process_get(struct resolver *r, uint32_t pid, struct process **ret)
 {
 	struct process *p = process_find(r, pid);
 	uint32_t slot;
-	int err;
+	int err = 0;
 
-	if (p) {
-		*ret = p;
-		return 0;
-	}
-	/* Room in free_slots for every process: giving one back cannot fail. */
-	err = array_reserve(&r->processes, &r->process_cap, r->process_cnt + 1, sizeof(*p),
-			    PROCESSES_MAX);
-	if (!err)
-		err = array_reserve(&r->free_slots, &r->free_cap, r->process_cnt + 1,
-				    sizeof(uint32_t), PROCESSES_MAX);
-	if (err)
-		return err;
-	slot = r->free_cnt ? r->free_slots[--r->free_cnt] : (uint32_t)r->process_cnt++;
-	p = &r->processes[slot];
-	*p = (struct process){ .pid = pid, .is_used = true };
-	err = process_map_add(r, slot);
-	if (err) {
-		p->is_used = false;
-		r->free_slots[r->free_cnt++] = slot;
-		return err;
+	if (!p) {
+		err = array_reserve(&r->processes, &r->process_cap, r->pids.cnt + 1, sizeof(*p),
+				    PROCESSES_MAX);
+		if (!err)
+			err = pid_table_add(&r->pids, pid, PROCESSES_MAX, &slot);
+		if (err)
+			return err;
+		p = &r->processes[slot];
+		*p = (struct process){ .pid = pid };
 	}
 	*ret = p;
 	return 0;
@@ -187,7 +140,7 @@ void process_release(struct process *p)
 void process_forget(struct resolver *r, struct process *p)
 {
 	process_release(p);
-	r->free_slots[r->free_cnt++] = (uint32_t)(p - r->processes);
+	pid_table_remove(&r->pids, (uint32_t)(p - r->processes));
 }
 
 /*
@@ -216,7 +169,7 @@ void process_renew(struct process *p, uint64_t time_ns)
 		time_ns = p->since_ns;
 	answers_touch(p, time_ns, 0, UINT64_MAX);
 	process_release(p);
-	*p = (struct process){ .pid = pid, .is_used = true, .since_ns = time_ns };
+	*p = (struct process){ .pid = pid, .since_ns = time_ns };
 }
 
 int process_settle(struct process *p, uint64_t now_ns)
@@ -321,10 +274,10 @@ void process_collect(struct resolver *r, uint64_t now_ns)
 	if (r->exited_cnt < EXITED_MAX)
 		return;
 	r->exited_cnt = 0;
-	for (size_t i = 0; i < r->process_cnt; i++) {
+	for (size_t i = 0; i < r->pids.cnt; i++) {
 		struct process *p = &r->processes[i];
 
-		if (!p->is_used || !p->exited_ns)
+		if (!r->pids.slots[i].is_used || !p->exited_ns)
 			continue;
 		snprintf(path, sizeof(path), "/proc/%u", p->pid);
 		if (p->exited_ns + EXITED_KEEP_NS < now_ns && access(path, F_OK))
@@ -338,10 +291,10 @@ static void event_lost(struct resolver *r, const struct map_event *e)
 {
 	if (e->time_ns > r->lost_until_ns)
 		r->lost_until_ns = e->time_ns;
-	for (size_t i = 0; i < r->process_cnt; i++) {
+	for (size_t i = 0; i < r->pids.cnt; i++) {
 		struct process *p = &r->processes[i];
 
-		if (!p->is_used)
+		if (!r->pids.slots[i].is_used)
 			continue;
 		for (size_t k = 0; k < p->answer_cnt; k++)
 			p->answers[k]->is_void |= p->answers[k]->ready_ns >= e->since_ns;

@@ -7,7 +7,6 @@
 #include <inttypes.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 /* include/uapi/linux/fs.h of 6.11, written out: Debian 12's headers are of 6.1. */
@@ -130,23 +129,16 @@ enum vma_kind vma_kind_of(const char *name, bool is_exec)
 int procmap_open_file(pid_t pid, uint64_t start, uint64_t end, const char *path)
 {
 	char link[PATH_MAX + 64];
-	struct stat st;
 	int fd;
 
-	/* map_files names the file itself; O_NONBLOCK keeps a FIFO from holding us up. */
+	/* map_files names the file itself, whatever has become of its path. */
 	snprintf(link, sizeof(link), "/proc/%d/map_files/%" PRIx64 "-%" PRIx64, pid, start, end);
-	fd = open(link, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	fd = file_open_regular(link, UINT64_MAX);
 	if (fd < 0 && path[0] == '/') {
 		snprintf(link, sizeof(link), "/proc/%d/root%s", pid, path);
-		fd = open(link, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+		fd = file_open_regular(link, UINT64_MAX);
 	}
-	if (fd < 0)
-		return -errno;
-	if (fstat(fd, &st) || !S_ISREG(st.st_mode)) {
-		close(fd);
-		return -EINVAL;
-	}
-	return fd;
+	return fd == -EISDIR ? -EINVAL : fd;
 }
 
 /* The build-id that the ioctl did not give: from the file itself. */

@@ -53,17 +53,16 @@ void resolver_free(struct resolver *r)
 		r->wait_head = s->next;
 		pending_free(r, s);
 	}
-	for (size_t i = 0; i < r->process_cnt; i++)
-		if (r->processes[i].is_used)
+	for (size_t i = 0; i < r->pids.cnt; i++)
+		if (r->pids.slots[i].is_used)
 			process_release(&r->processes[i]);
 	for (size_t i = 0; i < r->module_cnt; i++)
 		free(r->modules[i].path);
 	free(r->modules);
 	free(r->processes);
-	free(r->free_slots);
 	free(r->items);
 	hmap_release(&r->module_map);
-	hmap_release(&r->process_map);
+	pid_table_release(&r->pids);
 	free(r);
 }
 

@@ -30,7 +30,6 @@ struct process {
 	struct mapset maps;
 	struct answer **answers; /* not yet entered */
 	size_t answer_cnt, answer_cap;
-	bool is_used;       /* slot in use */
 	uint64_t exited_ns; /* when its leader left; 0: it has not */
 };
 
@@ -61,10 +60,8 @@ struct resolver {
 	size_t module_cnt, module_cap;
 	struct hmap module_map;
 	struct process *processes;
-	size_t process_cnt, process_cap;
-	struct hmap process_map; /* pid -> slot, may be stale: check pid and is_used */
-	uint32_t *free_slots;
-	size_t free_cnt, free_cap;
+	size_t process_cap;
+	struct pid_table pids; /* slots in processes */
 	struct item *items;
 	size_t item_cnt, item_cap;
 	uint64_t seq;

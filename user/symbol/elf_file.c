@@ -38,44 +38,6 @@ int read_at(int fd, void *data, size_t len, uint64_t off)
 	return 0;
 }
 
-static int check_regular(int fd, uint64_t max_sz)
-{
-	struct stat st;
-
-	if (fstat(fd, &st))
-		return -errno;
-	if (S_ISDIR(st.st_mode))
-		return -EISDIR;
-	if (S_ISLNK(st.st_mode))
-		return -ELOOP;
-	if (!S_ISREG(st.st_mode))
-		return -EINVAL;
-	return (uint64_t)st.st_size > max_sz ? -EFBIG : 0;
-}
-
-/* Open for reading what an O_PATH descriptor names, once it is known to be a regular file. */
-static int reopen_regular(int path_fd, uint64_t max_sz)
-{
-	char link[32];
-	int err, fd;
-
-	err = check_regular(path_fd, max_sz);
-	if (err)
-		return err;
-	snprintf(link, sizeof(link), "/proc/self/fd/%d", path_fd);
-	fd = open(link, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
-	return fd < 0 ? -errno : fd;
-}
-
-int file_open_regular(const char *path, uint64_t max_sz)
-{
-	int path_fd CLEANUP(cleanup_close) = open(path, O_PATH | O_CLOEXEC);
-
-	if (path_fd < 0)
-		return -errno;
-	return reopen_regular(path_fd, max_sz);
-}
-
 int file_open_in_root(pid_t pid, const char *path, bool no_follow, uint64_t max_sz)
 {
 	struct open_how how = {
@@ -93,7 +55,7 @@ int file_open_in_root(pid_t pid, const char *path, bool no_follow, uint64_t max_
 	path_fd = (int)syscall(SYS_openat2, root_fd, path, &how, sizeof(how));
 	if (path_fd < 0)
 		return -errno;
-	return reopen_regular(path_fd, max_sz);
+	return file_reopen_regular(path_fd, max_sz);
 }
 
 void cleanup_elf(Elf **elf)

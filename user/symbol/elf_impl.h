@@ -44,13 +44,7 @@ const struct range_piece *ranges_find(const struct ranges *r, uint64_t addr, uin
 
 #define ELF_FILE_MAX_SZ ((uint64_t)4 << 30)
 
-/*
- * Open path, never waiting and never touching devices: the file is looked at before it is opened.
- * An fd, or -errno: -EISDIR, -ELOOP (a symlink where none is followed), -EINVAL (FIFO, device,
- * socket), -EFBIG.
- */
-int file_open_regular(const char *path, uint64_t max_sz);
-/* The same for a path inside the root of a process, its symlinks resolved there. */
+/* file_open_regular() for a path inside the root of a process, its symlinks resolved there. */
 int file_open_in_root(pid_t pid, const char *path, bool no_follow, uint64_t max_sz);
 
 /* An executable PT_LOAD with contents. */

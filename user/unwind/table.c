@@ -151,8 +151,7 @@ static bool cie_augmentation(struct bytes *b, const char *aug, uint64_t vaddr,
 }
 
 /* The CIE whose body (behind its id) is b. */
-static bool cie_parse(struct bytes b, bool is_debug, uint64_t vaddr, const uint8_t *section,
-		      struct cie *ret)
+static bool cie_parse(struct bytes b, uint64_t vaddr, const uint8_t *section, struct cie *ret)
 {
 	struct cie c = { .encoding = DW_EH_PE_absptr };
 	uint8_t version = (uint8_t)bytes_uint(&b, 1);
@@ -178,7 +177,6 @@ static bool cie_parse(struct bytes b, bool is_debug, uint64_t vaddr, const uint8
 		return false;
 	if (!cie_augmentation(&b, aug, vaddr, section, &c) || b.is_bad)
 		return false;
-	(void)is_debug;
 	c.program = b;
 	*ret = c;
 	return true;
@@ -236,7 +234,7 @@ static const struct cie *cie_get(struct frames *f, size_t at)
 	    array_reserve(&f->places, &f->place_cap, f->cnt + 1, sizeof(at), CIES_MAX) ||
 	    hmap_add(&f->map, hash_u64(at), (uint32_t)f->cnt))
 		return NULL;
-	if (!cie_parse(body, f->is_debug, f->vaddr, f->data, &c))
+	if (!cie_parse(body, f->vaddr, f->data, &c))
 		c = (struct cie){ .program.is_bad = true };
 	f->places[f->cnt] = at;
 	f->cies[f->cnt++] = c;
@@ -248,6 +246,7 @@ static int fde_parse(const struct frames *f, const struct cie *cie, struct bytes
 		     struct unwind_table *t)
 {
 	uint64_t start, size, skip;
+	int err;
 
 	if (!eh_pointer(&b, cie->encoding, f->vaddr + (uint64_t)(b.p - f->data), &start) ||
 	    !eh_pointer(&b, cie->encoding & 0x0f, 0, &size))
@@ -258,8 +257,8 @@ static int fde_parse(const struct frames *f, const struct cie *cie, struct bytes
 	}
 	if (b.is_bad || !size || start > UINT64_MAX - size)
 		return 0;
-	skip = (uint64_t)cfi_execute(cie, b, start, start + size, t);
-	return (int)skip == -ENOMEM || (int)skip == -E2BIG ? (int)skip : 0;
+	err = cfi_execute(cie, b, start, start + size, t);
+	return err == -ENOMEM || err == -E2BIG ? err : 0;
 }
 
 static int entry_parse(struct frames *f, size_t at, size_t *ret_next, struct unwind_table *t)

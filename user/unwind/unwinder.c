@@ -18,7 +18,8 @@ struct block {
 
 struct uprocess {
 	uint32_t pid;
-	bool is_used, is_dirty, has_block;
+	bool is_dirty; /* its slot is in dirty; stays when the slot changes hands */
+	bool has_block;
 	struct mapset maps;
 	struct block block;
 	uint64_t missed_ns;
@@ -28,10 +29,10 @@ struct unwinder {
 	struct unwind_maps maps;
 	struct files *files;
 	struct uprocess *processes;
-	size_t process_cnt, process_cap;
-	uint32_t *free_slots, *dirty;
-	size_t free_cnt, free_cap, dirty_cnt, dirty_cap;
-	struct hmap process_map; /* pid -> slot; may be stale */
+	size_t process_cnt, process_cap; /* slots made */
+	struct pid_table pids;           /* slots in processes */
+	uint32_t *dirty;                 /* slots to commit, each once */
+	size_t dirty_cnt, dirty_cap;
 	uint32_t next_mapping;
 	/* Blocks to use again; those given back since the last grace period may still be read. */
 	uint32_t *blocks[BLOCK_CLASSES];
@@ -68,9 +69,8 @@ void unwinder_free(struct unwinder *u)
 		free(u->blocks[i]);
 	free(u->waiting);
 	free(u->processes);
-	free(u->free_slots);
 	free(u->dirty);
-	hmap_release(&u->process_map);
+	pid_table_release(&u->pids);
 	files_free(u->files);
 	free(u);
 }
@@ -82,31 +82,9 @@ const struct unwinder_counters *unwinder_counters(const struct unwinder *u)
 
 static struct uprocess *process_find(struct unwinder *u, uint32_t pid)
 {
-	struct hmap_iter it;
+	uint32_t slot = pid_table_find(&u->pids, pid);
 
-	for (uint32_t i = hmap_first(&u->process_map, hash_u64(pid), &it); i != HMAP_NONE;
-	     i = hmap_next(&u->process_map, &it))
-		if (u->processes[i].is_used && u->processes[i].pid == pid)
-			return &u->processes[i];
-	return NULL;
-}
-
-/* The map has no removal: made again when it holds mostly those who left. */
-static int process_map_add(struct unwinder *u, uint32_t slot)
-{
-	struct hmap fresh = {};
-
-	if (u->process_map.cnt < 2 * (u->process_cnt - u->free_cnt) + 1024)
-		return hmap_add(&u->process_map, hash_u64(u->processes[slot].pid), slot);
-	for (uint32_t i = 0; i < u->process_cnt; i++) {
-		if (u->processes[i].is_used && hmap_add(&fresh, hash_u64(u->processes[i].pid), i)) {
-			hmap_release(&fresh);
-			return -ENOMEM;
-		}
-	}
-	hmap_release(&u->process_map);
-	u->process_map = fresh;
-	return 0;
+	return slot == HMAP_NONE ? NULL : &u->processes[slot];
 }
 
 /* Found or made; NULL in *ret with 0 when there are too many. */
@@ -118,29 +96,23 @@ static int process_get(struct unwinder *u, uint32_t pid, struct uprocess **ret)
 	*ret = process_find(u, pid);
 	if (*ret)
 		return 0;
-	if (!u->free_cnt && u->process_cnt == PROCESSES_MAX) {
+	err = array_reserve(&u->processes, &u->process_cap, u->pids.cnt + 1, sizeof(**ret),
+			    PROCESSES_MAX + 1);
+	if (!err)
+		err = array_reserve(&u->dirty, &u->dirty_cap, u->pids.cnt + 1, sizeof(slot),
+				    PROCESSES_MAX + 1);
+	if (!err)
+		err = pid_table_add(&u->pids, pid, PROCESSES_MAX, &slot);
+	if (err == -E2BIG) {
 		u->counters.no_room++;
 		return 0;
 	}
-	err = array_reserve(&u->processes, &u->process_cap, u->process_cnt + 1, sizeof(**ret),
-			    PROCESSES_MAX);
-	if (!err)
-		err = array_reserve(&u->free_slots, &u->free_cap, u->process_cnt + 1, sizeof(slot),
-				    PROCESSES_MAX);
-	if (!err)
-		err = array_reserve(&u->dirty, &u->dirty_cap, u->process_cnt + 1, sizeof(slot),
-				    PROCESSES_MAX);
 	if (err)
 		return err;
-	slot = u->free_cnt ? u->free_slots[--u->free_cnt] : (uint32_t)u->process_cnt++;
-	u->processes[slot] = (struct uprocess){ .pid = pid, .is_used = true };
-	err = process_map_add(u, slot);
-	if (err) {
-		u->processes[slot].is_used = false;
-		u->free_slots[u->free_cnt++] = slot;
-		return err;
-	}
 	*ret = &u->processes[slot];
+	**ret = (struct uprocess){ .pid = pid,
+				   .is_dirty = slot < u->process_cnt && (*ret)->is_dirty };
+	u->process_cnt = u->pids.cnt;
 	return 0;
 }
 
@@ -219,8 +191,7 @@ static void process_forget(struct unwinder *u, struct uprocess *p)
 	if (block_put(u, p))
 		u->counters.no_room++; /* the block is lost: no memory to remember it */
 	mapset_release(&p->maps);
-	p->is_used = false;
-	u->free_slots[u->free_cnt++] = (uint32_t)(p - u->processes);
+	pid_table_remove(&u->pids, (uint32_t)(p - u->processes));
 }
 
 /* What BPF shall do at an address of this mapping. */
@@ -283,17 +254,15 @@ void unwinder_exit(struct unwinder *u, uint32_t pid)
 {
 	struct uprocess *p = process_find(u, pid);
 
-	if (p && !p->is_dirty)
+	if (p)
 		process_forget(u, p);
-	else if (p)
-		p->is_used = false; /* the commit lets it go */
 }
 
 void unwinder_lost(struct unwinder *u)
 {
 	for (size_t i = 0; i < u->process_cnt; i++)
-		if (u->processes[i].is_used)
-			unwinder_exit(u, u->processes[i].pid);
+		if (u->pids.slots[i].is_used)
+			process_forget(u, &u->processes[i]);
 }
 
 int unwinder_snapshot(struct unwinder *u, uint32_t pid)
@@ -372,9 +341,7 @@ int unwinder_commit(struct unwinder *u)
 		struct uprocess *p = &u->processes[u->dirty[i]];
 
 		p->is_dirty = false;
-		if (!p->is_used)
-			process_forget(u, p);
-		else if (!err)
+		if (u->pids.slots[u->dirty[i]].is_used && !err)
 			err = process_commit(u, p);
 	}
 	u->dirty_cnt = 0;
