@@ -22,7 +22,7 @@ struct file {
 	struct build_id id;
 	struct elfsegs segs;
 	uint64_t base;
-	uint64_t used_ns;
+	uint64_t used;             /* f->uses when it was used last */
 	struct extent rows, rules; /* cnt 0: evicted, or never made */
 	uint32_t tries;
 	bool is_ready;   /* the table is in the arrays */
@@ -37,6 +37,7 @@ struct files {
 	size_t cnt;
 	struct hmap map;
 	uint32_t vdso; /* module, or BSTACK_MODULE_FP */
+	uint64_t uses; /* steps asked about and tables made: the order of use, without a clock */
 };
 
 void grace_period(void)
@@ -81,7 +82,7 @@ static bool evict_one(struct files *f)
 	struct file *oldest = NULL;
 
 	for (size_t i = 0; i < f->cnt; i++)
-		if (f->v[i].is_ready && (!oldest || f->v[i].used_ns < oldest->used_ns))
+		if (f->v[i].is_ready && (!oldest || f->v[i].used < oldest->used))
 			oldest = &f->v[i];
 	if (!oldest)
 		return false;
@@ -109,7 +110,7 @@ static bool table_place(struct files *f, struct file *file, const struct unwind_
 	file->rules = rules;
 	file->base = t->base;
 	file->is_ready = true;
-	file->used_ns = clock_mono_ns();
+	file->used = ++f->uses;
 	__atomic_thread_fence(__ATOMIC_RELEASE);
 	f->maps->modules[file - f->v] = (struct bstack_module){
 		.first_row = rows.first,
@@ -248,7 +249,7 @@ const struct build_id *files_step(struct files *f, const struct bstack_step *ste
 
 	if (!file)
 		return NULL;
-	file->used_ns = clock_mono_ns();
+	file->used = ++f->uses;
 	*ret_vaddr = file->base + step->pc;
 	*ret_is_vdso = file->is_vdso;
 	return &file->id;
