@@ -41,6 +41,7 @@ struct bstack_settings {
 	__u32 is_rt;          /* PREEMPT_RT */
 	__u32 has_rows;       /* unwind by rows where there are tables */
 	__u32 wakeup_sz;      /* wake the reader when so many bytes wait */
+	__u32 stack_room; /* stack memory is sent along while it and all that waits are fewer bytes */
 };
 
 /* Why a whole stack fell back; the numbers of user/base/evidence.h CAUSE_*. */
@@ -70,9 +71,9 @@ struct bstack_id_frame {
 };
 
 /*
- * Unwinding by rows. user/unwind/ makes a table of each file's .eh_frame; BPF finds a frame's row by binary
- * search. All arrays are mapped into the loader, which writes what no index points to yet, and
- * then sets the index.
+ * Unwinding by rows. user/unwind/ makes a table of each file's .eh_frame; BPF finds a frame's row through
+ * an index of its code's pages, and binary search in what lies between. All arrays are mapped into the loader,
+ * which writes what no index points to yet, and then sets the index.
  */
 
 /* From pc on (link-time address less the file's base) this rule holds, until the next row's pc. */
@@ -118,6 +119,8 @@ enum bstack_cfa {
 	BSTACK_CFA_ROOT,   /* the return address is undefined: nobody called this */
 	BSTACK_CFA_UNSUPPORTED,
 };
+#define BSTACK_RA_IN_REG \
+	(-32768) /* it is in the register cfa_add (vfork, with CFA_SP and CFA_REG) */
 struct bstack_rule {
 	__u8 cfa;      /* enum bstack_cfa */
 	__u8 reg;      /* enum bstack_reg, for CFA_REG and CFA_REG_AT */
@@ -125,15 +128,27 @@ struct bstack_rule {
 	__u8 saved_bp; /* likewise, stored at bp + off[reg] (functions that realign the stack) */
 	__s32 cfa_off;
 	__s16 off[BSTACK_REGS];
-	__s16 ra_off; /* the return address is stored at CFA + ra_off */
+	__s16 ra_off; /* the return address is stored at CFA + ra_off, or BSTACK_RA_IN_REG */
 	__s16 cfa_add;
 };
 
-/* A file's table: rows[first_row..+row_cnt), rules[first_rule..]. row_cnt 0: it has none, step by frame pointer. */
+/*
+ * A file's table: rows[first_row..+row_cnt), rules[first_rule..]. row_cnt 0: there is none, and instead says
+ * what to do: 0: it is being made, or BSTACK_MODULE_FP, BSTACK_MODULE_NONE. Its code is cut
+ * in pages of 2^page_shift bytes: pages[first_row / BSTACK_ROWS_A_PAGE + n] tells the rows, counted from
+ * first_row, from the one that holds at the first byte of page n (row 0 when none does) to that at its last.
+ */
+struct bstack_page {
+	__u32 first, last;
+};
 struct bstack_module {
 	__u32 first_row, row_cnt;
 	__u32 first_rule, rule_cnt;
+	__u32 page_cnt, page_shift;
+	__u32 instead;
+	__u32 unused;
 };
+#define BSTACK_ROWS_A_PAGE 8 /* so many at least, on average: first_row is a multiple of it */
 
 /* An executable mapping of a process: pc = ip - start + pc_off. */
 struct bstack_mapping {
@@ -142,10 +157,11 @@ struct bstack_mapping {
 	__u32 module; /* index, or BSTACK_MODULE_* */
 	__u32 unused;
 };
-#define BSTACK_MODULE_PENDING 0xffffffffU /* its table is being made */
+#define BSTACK_MODULE_PENDING 0xffffffffU /* not known yet */
 #define BSTACK_MODULE_FP \
 	0xfffffffeU /* anonymous memory and files without .eh_frame: by frame pointer */
-#define BSTACK_MAPPINGS_MAX 4096 /* of one process; more: it is walked by frame pointer */
+#define BSTACK_MODULE_NONE  0xfffffffdU /* no table can be had: the walk ends here */
+#define BSTACK_MAPPINGS_MAX 4096        /* of one process; more: it is walked by frame pointer */
 
 /* The mappings of a process, by tgid: mappings[first..+cnt), sorted by start. */
 struct bstack_process {
@@ -153,11 +169,16 @@ struct bstack_process {
 	__u32 first, cnt;
 };
 
-/* A frame: registers as its function sees them. */
+/*
+ * A frame: registers as its function sees them. Few of those that callees saved are ever asked for, so
+ * it is remembered where they are: with its bit in stored, regs[i] is the address that holds the value.
+ */
 struct unwind_state {
 	__u64 ip, sp;
 	__u64 regs[BSTACK_REGS_ALL + 1]; /* one more: an index is made safe by a mask */
+	__u32 stored;                    /* bit of each enum bstack_reg */
 	__u32 is_caller; /* ip is a return address: the call is the byte before it */
+	__u32 mapping;   /* found last: the first to look at */
 	__u32 unused;
 };
 
@@ -172,6 +193,7 @@ enum bstack_end {
 	BSTACK_END_UNSUPPORTED, /* at a rule that is not supported */
 	BSTACK_END_UNREADABLE,  /* at a stack page that cannot be read */
 	BSTACK_END_STUCK,       /* the caller's stack pointer is not above this one's */
+	BSTACK_END_NEVER,       /* in a mapping whose table cannot be had */
 };
 
 /* By what a frame's caller was found: checked by the loader against the mappings as of that moment. */
@@ -183,10 +205,18 @@ struct bstack_step {
 #define BSTACK_SAMPLE_TRUNCATED 1U /* the walk reached BSTACK_FRAMES */
 
 /*
+ * What a walk that lacked a table takes along, so that the loader can make the rest of it: the registers of the
+ * last frame, and the stack's memory from its page on, as far as that could be read.
+ */
+#define BSTACK_STACK_PAGE  4096
+#define BSTACK_STACK_PAGES 16
+
+/*
  * A sample in the ring buffer: this header, then
  *	__u64 kernel_ips[kernel_cnt], user_ips[user_cnt]	leaf first
  *	struct bstack_id_frame ids[id_cnt]			same order as user_ips
  *	or struct bstack_step steps[step_cnt]			likewise
+ *	and, with stack_sz, struct unwind_state, __u8 stack[stack_sz]	from state.sp's page on
  * id_cnt is user_cnt, or 0 when the whole stack fell back. An all-IP stack that nothing explains is
  * sent with CAUSE_SLOT_BUSY and no ids: only the loader can see whether its frames could have had any.
  */
@@ -202,7 +232,8 @@ struct bstack_sample {
 	__u8 flags;     /* BSTACK_SAMPLE_* */
 	__u16 step_cnt; /* user_cnt when unwound by rows, else 0 */
 	__u8 end;       /* enum bstack_end */
-	__u8 unused[5];
+	__u8 unused;
+	__u32 stack_sz;  /* a multiple of BSTACK_STACK_PAGE */
 	__u32 owner_tid; /* who held mmap_lock for writing, with BSTACK_CAUSE_WRITER; else 0 */
 	char comm[BSTACK_COMM_SZ];
 	char owner_comm[BSTACK_COMM_SZ];

@@ -6,6 +6,11 @@
 #ifndef BSTACK_COMPAT_BPF_H
 #define BSTACK_COMPAT_BPF_H
 
+/* What the verifier is to know of a number must be checked on the register that is used: keep the
+ * compiler from checking another one that it knows to be equal ("max value is outside of the allowed
+ * memory range", 6.18). */
+#define KEEP(var) asm volatile("" : "+r"(var))
+
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 
 /* mm_lock_seq: seqcount_t from 6.13, a plain int in 6.4 to 6.12, absent without per-VMA locks.

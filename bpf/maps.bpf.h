@@ -35,27 +35,38 @@ struct {
 	__type(value, struct bstack_counters);
 } counters SEC(".maps");
 
-/* A sample under construction; one a CPU is enough: the kernel does not nest these programs. */
+/* A sample under construction; one a CPU is enough: the kernel does not nest these programs. An array by CPU
+ * number: a per-CPU map holds no more than 32 KiB. */
 struct walk {
 	struct bstack_process process;
 	struct unwind_state state;
-	u32 ips_off; /* in data */
+	u32 ips_off;  /* in data */
+	u32 rest_off; /* likewise: where the stack's memory goes */
 	u32 cnt;
 	u32 end; /* enum bstack_end; 0: goes on */
 };
 #define BSTACK_STEPS_MAX_SZ (BSTACK_FRAMES * sizeof(struct bstack_step))
+#define BSTACK_STACK_MAX_SZ (BSTACK_STACK_PAGES * BSTACK_STACK_PAGE)
+#define BSTACK_DATA_SZ      (BSTACK_SAMPLE_DATA_MAX + sizeof(struct unwind_state) + BSTACK_STACK_MAX_SZ)
 struct scratch {
 	struct bstack_sample sample;
-	u8 data[BSTACK_SAMPLE_DATA_MAX];
+	u8 data[BSTACK_DATA_SZ];
 	u8 steps[BSTACK_STEPS_MAX_SZ]; /* copied behind the addresses when their number is known */
 	struct walk walk;
 };
 struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, 1);
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1); /* set to the number of CPUs before load */
 	__type(key, u32);
 	__type(value, struct scratch);
 } scratches SEC(".maps");
+
+static __always_inline struct scratch *scratch_here(void)
+{
+	u32 cpu = bpf_get_smp_processor_id();
+
+	return bpf_map_lookup_elem(&scratches, &cpu);
+}
 
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
@@ -70,6 +81,14 @@ struct {
 	__type(key, u32);
 	__type(value, struct bstack_row);
 } rows SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, struct bstack_page);
+} pages SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);

@@ -17,11 +17,6 @@
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
-/* What the verifier is to know of a number must be checked on the register that is used: keep the
- * compiler from checking another one that it knows to be equal ("max value is outside of the allowed
- * memory range", 6.18). */
-#define KEEP(var) asm volatile("" : "+r"(var))
-
 static __always_inline void sample_init(struct bstack_sample *s, struct task_struct *task, u32 pid,
 					u32 tid, u64 weight)
 {
@@ -39,6 +34,7 @@ static __always_inline void sample_init(struct bstack_sample *s, struct task_str
 	s->flags = 0;
 	s->step_cnt = 0;
 	s->end = BSTACK_END_FP;
+	s->stack_sz = 0;
 	s->owner_tid = 0;
 	__builtin_memset(s->owner_comm, 0, sizeof(s->owner_comm));
 	bpf_get_current_comm(s->comm, sizeof(s->comm));
@@ -97,11 +93,12 @@ static __always_inline void submit(struct scratch *sc, struct bstack_counters *c
 	u64 flags = BPF_RB_NO_WAKEUP;
 
 	len += sizeof(*s);
+	if (s->stack_sz)
+		len += sizeof(struct unwind_state) + s->stack_sz;
 	if (len > sizeof(*sc))
 		len = sizeof(*sc);
 	/* A walk that lacked a table: the sooner the reader makes it, the fewer samples lack it. */
-	if ((settings.has_rows && (s->end == BSTACK_END_FP || s->end == BSTACK_END_NO_TABLE)) ||
-	    bpf_ringbuf_query(&samples, BPF_RB_AVAIL_DATA) >= settings.wakeup_sz)
+	if (s->stack_sz || bpf_ringbuf_query(&samples, BPF_RB_AVAIL_DATA) >= settings.wakeup_sz)
 		flags = BPF_RB_FORCE_WAKEUP;
 	if (bpf_ringbuf_output(&samples, sc, len, flags))
 		c->lost_ring++;
@@ -122,8 +119,8 @@ static __always_inline void user_by_fp(void *ctx, struct scratch *sc, struct mm_
 		ids_read(ctx, sc, mm, off + s->user_cnt * 8);
 }
 
-/* By rows of .eh_frame: false when there are none for this process (yet). No lock is taken. */
-static __always_inline bool user_by_rows(struct scratch *sc, u32 pid, u32 off)
+/* By rows of .eh_frame, from the registers in walk.state. No lock is taken. */
+static __always_inline void user_by_rows(struct scratch *sc, u32 pid, u32 off)
 {
 	struct bstack_sample *s = &sc->sample;
 	u32 cnt = walk_rows(sc, pid, off), steps_off = off + cnt * 8;
@@ -131,16 +128,17 @@ static __always_inline bool user_by_rows(struct scratch *sc, u32 pid, u32 off)
 	KEEP(cnt);
 	KEEP(steps_off);
 	if (!cnt || cnt > BSTACK_FRAMES || steps_off > 2 * BSTACK_FRAMES * 8)
-		return false;
+		return;
 	if (bpf_probe_read_kernel(sc->data + steps_off, cnt * sizeof(struct bstack_step),
 				  sc->steps))
-		return false;
+		return;
 	s->user_cnt = cnt;
 	s->step_cnt = cnt;
 	s->end = sc->walk.end;
 	if (s->end == BSTACK_END_TRUNCATED)
 		s->flags |= BSTACK_SAMPLE_TRUNCATED;
-	return true;
+	else if (s->end == BSTACK_END_NO_TABLE || s->end == BSTACK_END_NO_MAPPING)
+		stack_send(sc, steps_off + cnt * sizeof(struct bstack_step));
 }
 
 static __always_inline bool regs_read(void *ctx, bool is_perf_event, struct unwind_state *ret)
@@ -163,23 +161,25 @@ static __always_inline int sample_take(void *ctx, bool is_perf_event, u64 weight
 	if (!is_wanted(pid, tid, bpf_get_smp_processor_id()))
 		return 0;
 	c = bpf_map_lookup_elem(&counters, &zero);
-	sc = bpf_map_lookup_elem(&scratches, &zero);
+	sc = scratch_here();
 	if (!c || !sc)
-		return 0; /* cannot be: slot 0 of a per-CPU array */
+		return 0; /* cannot be: there is one for each CPU */
 	c->fired++;
 	sample_init(&sc->sample, task, pid, tid, weight);
 	if (settings.has_kernel)
 		sc->sample.kernel_cnt = ips_read(ctx, sc, 0, 0);
 	off = sc->sample.kernel_cnt * 8;
-	if (!settings.has_rows || !regs_read(ctx, is_perf_event, &sc->walk.state) ||
-	    !user_by_rows(sc, pid, off))
+	if (!settings.has_rows)
 		user_by_fp(ctx, sc, BPF_CORE_READ(task, mm), off);
+	else if (regs_read(ctx, is_perf_event, &sc->walk.state))
+		user_by_rows(sc, pid, off);
 	/* In the middle of exec the old stack may be gone, and its registers with it: then there is none. */
 	if (settings.has_rows && sc->sample.end != BSTACK_END_ROOT &&
 	    BPF_CORE_READ_BITFIELD_PROBED(task, in_execve)) {
 		sc->sample.user_cnt = 0;
 		sc->sample.id_cnt = 0;
 		sc->sample.step_cnt = 0;
+		sc->sample.stack_sz = 0;
 		sc->sample.cause = BSTACK_CAUSE_NONE;
 	}
 	submit(sc, c);

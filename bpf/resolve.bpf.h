@@ -60,8 +60,8 @@ struct valid_search {
 
 static long valid_step(u32 i, struct valid_search *v)
 {
-	u32 zero = 0, off = v->ids_off + i * sizeof(struct bstack_id_frame);
-	struct scratch *sc = bpf_map_lookup_elem(&scratches, &zero);
+	u32 off = v->ids_off + i * sizeof(struct bstack_id_frame);
+	struct scratch *sc = scratch_here();
 
 	if (!sc || off > BSTACK_SAMPLE_DATA_MAX - sizeof(struct bstack_id_frame))
 		return 1;

@@ -9,6 +9,7 @@
 		bpf_map_lookup_elem(&map, &key_); \
 	})
 #define UNWIND_ROW(i)          ((const struct bstack_row *)LOOKUP(rows, i))
+#define UNWIND_PAGE(i)         ((const struct bstack_page *)LOOKUP(pages, i))
 #define UNWIND_RULE(i)         ((const struct bstack_rule *)LOOKUP(rules, i))
 #define UNWIND_MODULE(i)       ((const struct bstack_module *)LOOKUP(modules, i))
 #define UNWIND_MAPPING(i)      ((const struct bstack_mapping *)LOOKUP(mappings, i))
@@ -43,7 +44,9 @@
 		(s)->regs[BSTACK_R9] = (r_).r9;   \
 		(s)->regs[BSTACK_R10] = (r_).r10; \
 		(s)->regs[BSTACK_R11] = (r_).r11; \
+		(s)->stored = 0;                  \
 		(s)->is_caller = 0;               \
+		(s)->mapping = 0;                 \
 	})
 
 /* The user's registers as the kernel saved them when it was entered. */
@@ -71,7 +74,7 @@ static __always_inline bool regs_at_entry(struct unwind_state *s)
 static long walk_step(u32 i, void *unused)
 {
 	struct bstack_step *step;
-	struct scratch *sc = LOOKUP(scratches, 0);
+	struct scratch *sc = scratch_here();
 	u32 ip_at, step_at;
 
 	if (!sc)
@@ -88,27 +91,73 @@ static long walk_step(u32 i, void *unused)
 }
 
 /*
- * The user stack of the current task to data[off]; the number of frames. 0: there is no table for the
- * process, or the first frame is not in it, and the kernel shall walk by frame pointers.
+ * The user stack of the current task to data[off], from the registers in walk.state; the number of frames. Without a
+ * table for the process it is the first frame alone.
  */
 static __always_inline u32 walk_rows(struct scratch *sc, u32 pid, u32 off)
 {
 	const struct bstack_process *p = bpf_map_lookup_elem(&processes, &pid);
 	struct walk *w = &sc->walk;
 
-	if (!p || (p->start_ns &&
-		   (p->start_ns != sc->sample.start_ns || p->exec_id != sc->sample.exec_id)))
-		return 0;
-	w->process = *p;
+	if (p && (!p->start_ns ||
+		  (p->start_ns == sc->sample.start_ns && p->exec_id == sc->sample.exec_id)))
+		w->process = *p;
+	else
+		w->process.cnt = 0;
 	w->ips_off = off;
 	w->cnt = 0;
 	w->end = 0;
 	bpf_loop(BSTACK_FRAMES, walk_step, NULL, 0);
 	if (!w->end)
 		w->end = BSTACK_END_TRUNCATED;
-	if (w->cnt == 1 && (w->end == BSTACK_END_NO_TABLE || w->end == BSTACK_END_NO_MAPPING))
-		return 0;
 	return w->cnt;
+}
+
+/* One page of the stack's memory. 1 ends the loop: what lies behind an unreadable page is of no use. */
+static long stack_step(u32 i, void *unused)
+{
+	struct scratch *sc = scratch_here();
+	u64 base;
+	u32 at;
+
+	if (!sc)
+		return 1;
+	base = sc->walk.state.sp & ~(u64)(BSTACK_STACK_PAGE - 1);
+	at = sc->walk.rest_off + i * BSTACK_STACK_PAGE;
+	if (at > BSTACK_DATA_SZ - BSTACK_STACK_PAGE ||
+	    bpf_probe_read_user(sc->data + at, BSTACK_STACK_PAGE,
+				(void *)(base + (u64)i * BSTACK_STACK_PAGE)))
+		return 1;
+	sc->sample.stack_sz = (i + 1) * BSTACK_STACK_PAGE;
+	return 0;
+}
+
+/* Values of the registers that are saved below the memory that is sent. */
+static __always_inline void state_settle(struct unwind_state *s)
+{
+	for (u32 i = 0; i < BSTACK_REGS_ALL; i++) {
+		u64 value;
+
+		if (!(s->stored & (1U << i)) || UNWIND_READ(s->regs[i], &value))
+			continue;
+		s->regs[i] = value;
+		s->stored &= ~(1U << i);
+	}
+}
+
+/* Registers and memory of a walk that lacks a table, to data[off]. */
+static __always_inline void stack_send(struct scratch *sc, u32 off)
+{
+	struct walk *w = &sc->walk;
+
+	KEEP(off);
+	if (off > BSTACK_SAMPLE_DATA_MAX ||
+	    bpf_ringbuf_query(&samples, BPF_RB_AVAIL_DATA) + sizeof(*sc) > settings.stack_room)
+		return;
+	state_settle(&w->state);
+	*(struct unwind_state *)(sc->data + off) = w->state;
+	w->rest_off = off + sizeof(w->state);
+	bpf_loop(BSTACK_STACK_PAGES, stack_step, NULL, 0);
 }
 
 #endif

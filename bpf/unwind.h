@@ -3,8 +3,9 @@
  * unwind.h - one step from a frame to its caller, by a row of .eh_frame or by frame pointer. For BPF and for
  * the host: whoever includes it says how to look things up and how to read the stack:
  *
- *	UNWIND_ROW(i), UNWIND_RULE(i), UNWIND_MODULE(i), UNWIND_MAPPING(i)	const pointer, NULL: none
- *	UNWIND_READ(addr, &u64)							0: read
+ *	UNWIND_ROW(i), UNWIND_PAGE(i), UNWIND_RULE(i), UNWIND_MODULE(i), UNWIND_MAPPING(i)
+ *								const pointer, NULL: none
+ *	UNWIND_READ(addr, &u64)					0: read
  */
 #ifndef BSTACK_UNWIND_H
 #define BSTACK_UNWIND_H
@@ -14,12 +15,23 @@
 #define UNWIND_SEARCH_MAX  24 /* rows of one file: 2^24 */
 #define UNWIND_MAPPING_MAX 12 /* BSTACK_MAPPINGS_MAX = 2^12 */
 
-/* The mapping that holds ip, or NULL. */
-static inline const struct bstack_mapping *unwind_mapping(const struct bstack_process *p, __u64 ip)
+static inline int unwind_holds(const struct bstack_mapping *m, __u64 ip)
+{
+	return m && m->start <= ip && ip < m->end;
+}
+
+/* The mapping that holds ip, or NULL. Mostly it is the one that held the frame before. */
+static inline const struct bstack_mapping *unwind_mapping(const struct bstack_process *p,
+							  struct unwind_state *s, __u64 ip)
 {
 	__u32 lo = p->first, cnt = p->cnt;
 	const struct bstack_mapping *m;
 
+	if (s->mapping - lo < cnt) {
+		m = UNWIND_MAPPING(s->mapping);
+		if (unwind_holds(m, ip))
+			return m;
+	}
 	for (int i = 0; i < UNWIND_MAPPING_MAX && cnt > 1; i++) {
 		__u32 half = cnt / 2;
 
@@ -34,15 +46,24 @@ static inline const struct bstack_mapping *unwind_mapping(const struct bstack_pr
 		}
 	}
 	m = cnt ? UNWIND_MAPPING(lo) : 0;
-	return m && m->start <= ip && ip < m->end ? m : 0;
+	s->mapping = lo;
+	return unwind_holds(m, ip) ? m : 0;
 }
 
 /* The rule at pc, or NULL. */
 static inline const struct bstack_rule *unwind_rule(const struct bstack_module *mod, __u32 pc)
 {
-	__u32 lo = mod->first_row, cnt = mod->row_cnt;
+	__u32 page = pc >> (mod->page_shift & 31), lo, cnt;
 	const struct bstack_row *row;
+	const struct bstack_page *p;
 
+	if (page >= mod->page_cnt)
+		return 0;
+	p = UNWIND_PAGE(mod->first_row / BSTACK_ROWS_A_PAGE + page);
+	if (!p)
+		return 0;
+	lo = mod->first_row + p->first;
+	cnt = p->last - p->first + 1;
 	for (int i = 0; i < UNWIND_SEARCH_MAX && cnt > 1; i++) {
 		__u32 half = cnt / 2;
 
@@ -62,16 +83,27 @@ static inline const struct bstack_rule *unwind_rule(const struct bstack_module *
 	return UNWIND_RULE(mod->first_rule + row->rule);
 }
 
+/* What a register holds. 0: read. */
+static inline int unwind_reg(const struct unwind_state *s, __u32 reg, __u64 *ret)
+{
+	reg &= 15;
+	*ret = s->regs[reg];
+	return s->stored & (1U << reg) ? UNWIND_READ(*ret, ret) : 0;
+}
+
 static inline int unwind_by_fp(struct unwind_state *s)
 {
-	__u64 bp = s->regs[BSTACK_BP], next;
+	__u64 bp;
 
+	if (unwind_reg(s, BSTACK_BP, &bp))
+		return BSTACK_END_UNREADABLE;
 	if (bp < s->sp)
 		return BSTACK_END_STUCK;
-	if (UNWIND_READ(bp, &next) || UNWIND_READ(bp + 8, &s->ip))
+	if (UNWIND_READ(bp + 8, &s->ip))
 		return BSTACK_END_UNREADABLE;
 	s->sp = bp + 16;
-	s->regs[BSTACK_BP] = next;
+	s->regs[BSTACK_BP] = bp;
+	s->stored |= 1U << BSTACK_BP;
 	s->is_caller = 1;
 	return 0;
 }
@@ -91,8 +123,8 @@ static inline int unwind_signal(struct unwind_state *s)
 	__u64 sp = s->sp;
 
 	for (int i = 0; i < 15; i++)
-		if (UNWIND_READ(UNWIND_GREG(sp, i), &s->regs[reg_of[i] & 15]))
-			return BSTACK_END_UNREADABLE;
+		s->regs[reg_of[i] & 15] = UNWIND_GREG(sp, i);
+	s->stored = (1U << BSTACK_REGS_ALL) - 1;
 	if (UNWIND_READ(UNWIND_GREG(sp, 15), &s->sp) || UNWIND_READ(UNWIND_GREG(sp, 16), &s->ip))
 		return BSTACK_END_UNREADABLE;
 	s->is_caller = 0; /* interrupted, not called */
@@ -102,12 +134,14 @@ static inline int unwind_signal(struct unwind_state *s)
 /* The CFA of an ordinary rule; 0: it cannot be found. */
 static inline __u64 unwind_cfa(const struct unwind_state *s, const struct bstack_rule *r)
 {
-	__u64 from = r->cfa == BSTACK_CFA_SP || r->cfa == BSTACK_CFA_SP_AT ? s->sp
-									   : s->regs[r->reg & 15];
-	__u64 cfa = from + (__u64)(__s64)r->cfa_off;
+	__u64 from = s->sp, cfa;
 
 	if (r->cfa == BSTACK_CFA_PLT)
 		return s->sp + 8 + ((s->ip & 15) >= 11 ? 8 : 0);
+	if ((r->cfa == BSTACK_CFA_REG || r->cfa == BSTACK_CFA_REG_AT) &&
+	    unwind_reg(s, r->reg, &from))
+		return 0;
+	cfa = from + (__u64)(__s64)r->cfa_off;
 	if (r->cfa == BSTACK_CFA_SP || r->cfa == BSTACK_CFA_REG)
 		return cfa;
 	if (UNWIND_READ(cfa, &from))
@@ -115,9 +149,26 @@ static inline __u64 unwind_cfa(const struct unwind_state *s, const struct bstack
 	return from + (__u64)(__s64)r->cfa_add;
 }
 
+/* The return address, by an ordinary rule; enum bstack_end when it cannot be found. */
+static inline int unwind_ra(struct unwind_state *s, const struct bstack_rule *r, __u64 cfa)
+{
+	if (r->ra_off == BSTACK_RA_IN_REG) {
+		/* Nothing was pushed: only where the registers are known, else a stack might never end. */
+		if (s->is_caller)
+			return BSTACK_END_UNSUPPORTED;
+		if (cfa < s->sp)
+			return BSTACK_END_STUCK;
+		return unwind_reg(s, (__u32)r->cfa_add, &s->ip) ? BSTACK_END_UNREADABLE : 0;
+	}
+	if (cfa <= s->sp) /* a caller's frame lies above */
+		return BSTACK_END_STUCK;
+	return UNWIND_READ(cfa + (__u64)(__s64)r->ra_off, &s->ip) ? BSTACK_END_UNREADABLE : 0;
+}
+
 static inline int unwind_by_rule(struct unwind_state *s, const struct bstack_rule *r)
 {
-	__u64 cfa, bp = s->regs[BSTACK_BP];
+	__u64 cfa, bp = 0;
+	int end;
 
 	if (r->cfa == BSTACK_CFA_ROOT)
 		return BSTACK_END_ROOT;
@@ -126,34 +177,51 @@ static inline int unwind_by_rule(struct unwind_state *s, const struct bstack_rul
 	if (r->cfa >= BSTACK_CFA_UNSUPPORTED || (r->reg >= BSTACK_REGS && s->is_caller))
 		return BSTACK_END_UNSUPPORTED;
 	cfa = unwind_cfa(s, r);
-	if (!cfa)
+	if (!cfa || (r->saved_bp && unwind_reg(s, BSTACK_BP, &bp)))
 		return BSTACK_END_UNREADABLE;
-	if (cfa <= s->sp) /* a caller's frame lies above */
-		return BSTACK_END_STUCK;
-	if (UNWIND_READ(cfa + (__u64)(__s64)r->ra_off, &s->ip))
-		return BSTACK_END_UNREADABLE;
+	end = unwind_ra(s, r, cfa);
+	if (end)
+		return end;
 	for (int i = 0; i < BSTACK_REGS; i++) {
-		__u64 from = r->saved & (1 << i) ? cfa : r->saved_bp & (1 << i) ? bp : 0;
-
-		if (from && UNWIND_READ(from + (__u64)(__s64)r->off[i], &s->regs[i]))
-			return BSTACK_END_UNREADABLE;
+		if (r->saved & (1 << i))
+			s->regs[i] = cfa + (__u64)(__s64)r->off[i];
+		else if (r->saved_bp & (1 << i))
+			s->regs[i] = bp + (__u64)(__s64)r->off[i];
 	}
+	s->stored |= r->saved | r->saved_bp;
 	s->sp = cfa;
 	s->is_caller = 1;
 	return 0;
 }
 
+/* From s, in code at pc of a module (an index, or BSTACK_MODULE_*), to its caller. 0, else enum bstack_end. */
+static inline int unwind_in_module(struct unwind_state *s, __u32 module, __u32 pc)
+{
+	const struct bstack_module *mod = UNWIND_MODULE(module);
+	const struct bstack_rule *rule;
+
+	if (mod && mod->row_cnt) {
+		rule = unwind_rule(mod, pc);
+		return rule ? unwind_by_rule(s, rule) : BSTACK_END_NO_ROW;
+	}
+	switch (mod ? mod->instead : module) {
+	case BSTACK_MODULE_FP:
+		return unwind_by_fp(s);
+	case BSTACK_MODULE_NONE:
+		return BSTACK_END_NEVER;
+	}
+	return BSTACK_END_NO_TABLE;
+}
+
 /*
- * From s to its caller. 0: s is the caller now; else enum bstack_end, and s is of no more use. *ret says by what
- * the step was made.
+ * From s to its caller. 0: s is the caller now; else enum bstack_end, and s is of no more use, but with
+ * BSTACK_END_NO_MAPPING and BSTACK_END_NO_TABLE, which leave it as it is. *ret says by what the step was made.
  */
 static inline int unwind_step(const struct bstack_process *p, struct unwind_state *s,
 			      struct bstack_step *ret)
 {
 	__u64 ip = s->ip - s->is_caller;
-	const struct bstack_mapping *map = unwind_mapping(p, ip);
-	const struct bstack_module *mod;
-	const struct bstack_rule *rule;
+	const struct bstack_mapping *map = unwind_mapping(p, s, ip);
 
 	ret->module = BSTACK_MODULE_PENDING;
 	ret->pc = 0;
@@ -161,15 +229,7 @@ static inline int unwind_step(const struct bstack_process *p, struct unwind_stat
 		return BSTACK_END_NO_MAPPING;
 	ret->module = map->module;
 	ret->pc = (__u32)(ip - map->start + map->pc_off);
-	if (map->module == BSTACK_MODULE_PENDING)
-		return BSTACK_END_NO_TABLE;
-	if (map->module == BSTACK_MODULE_FP)
-		return unwind_by_fp(s);
-	mod = UNWIND_MODULE(map->module);
-	if (!mod || !mod->row_cnt)
-		return BSTACK_END_NO_TABLE;
-	rule = unwind_rule(mod, ret->pc);
-	return rule ? unwind_by_rule(s, rule) : BSTACK_END_NO_ROW;
+	return unwind_in_module(s, ret->module, ret->pc);
 }
 
 #endif

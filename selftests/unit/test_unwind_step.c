@@ -16,16 +16,18 @@
 /* What the steps look things up in: every index is checked, so that one outside is seen. */
 static struct {
 	const struct bstack_row *rows;
+	const struct bstack_page *pages;
 	const struct bstack_rule *rules;
 	const struct bstack_module *modules;
 	const struct bstack_mapping *mappings;
-	size_t row_cnt, rule_cnt, module_cnt, mapping_cnt;
+	size_t row_cnt, page_cnt, rule_cnt, module_cnt, mapping_cnt;
 	int (*read)(uint64_t addr, uint64_t *ret);
 	size_t look_ups;
 } host;
 
 #define LOOKUP(what, i)      (host.look_ups++, (size_t)(i) < host.what##_cnt ? &host.what##s[i] : NULL)
 #define UNWIND_ROW(i)        LOOKUP(row, i)
+#define UNWIND_PAGE(i)       LOOKUP(page, i)
 #define UNWIND_RULE(i)       LOOKUP(rule, i)
 #define UNWIND_MODULE(i)     LOOKUP(module, i)
 #define UNWIND_MAPPING(i)    LOOKUP(mapping, i)
@@ -61,6 +63,7 @@ static int read_nonsense(uint64_t addr, uint64_t *ret)
 static void nonsense(void)
 {
 	static struct bstack_row rows[64];
+	static struct bstack_page pages[32];
 	static struct bstack_rule rules[16];
 	static struct bstack_module modules[4];
 	static struct bstack_mapping mappings[8];
@@ -83,10 +86,18 @@ static void nonsense(void)
 				rows[i] = (struct bstack_row){ (uint32_t)(rnd() % 0x20000),
 							       (uint16_t)(rnd() % 20), 0 };
 			for (size_t i = 0; i < 4; i++)
-				modules[i] = (struct bstack_module){ (uint32_t)(rnd() % 70),
-								     (uint32_t)(rnd() % 80),
-								     (uint32_t)(rnd() % 20),
-								     (uint32_t)(rnd() % 20) };
+				modules[i] = (struct bstack_module){
+					.first_row = (uint32_t)(rnd() % 70),
+					.row_cnt = (uint32_t)(rnd() % 80),
+					.first_rule = (uint32_t)(rnd() % 20),
+					.rule_cnt = (uint32_t)(rnd() % 20),
+					.page_cnt = (uint32_t)(rnd() % 40),
+					.page_shift = (uint32_t)(rnd() % 40),
+					.instead = (uint32_t)(0 - rnd() % 4),
+				};
+			for (size_t i = 0; i < 32; i++)
+				pages[i] = (struct bstack_page){ (uint32_t)(rnd() % 80),
+								 (uint32_t)(rnd() % 80) };
 			for (size_t i = 0; i < 8; i++)
 				mappings[i] =
 					(struct bstack_mapping){ rnd() % 0x10000, rnd() % 0x20000,
@@ -94,6 +105,8 @@ static void nonsense(void)
 								 (uint32_t)(rnd() % 6) - 1, 0 };
 		}
 		host.rows = rows;
+		host.pages = pages;
+		host.page_cnt = 32;
 		host.rules = rules;
 		host.modules = modules;
 		host.mappings = mappings;
@@ -107,12 +120,12 @@ static void nonsense(void)
 
 			host.look_ups = 0;
 			end = unwind_step(&p, &s, &step);
-			if (host.look_ups > UNWIND_MAPPING_MAX + UNWIND_SEARCH_MAX + 4)
+			if (host.look_ups > UNWIND_MAPPING_MAX + UNWIND_SEARCH_MAX + 6)
 				test_fail(__FILE__, __LINE__, "%zu look-ups in one step",
 					  host.look_ups);
 			made++;
 			if (end) {
-				CHECK(end >= BSTACK_END_ROOT && end <= BSTACK_END_STUCK);
+				CHECK(end >= BSTACK_END_ROOT && end <= BSTACK_END_NEVER);
 				break;
 			}
 		}
@@ -129,6 +142,7 @@ struct own {
 	struct bstack_module modules[OBJECTS_MAX];
 	struct bstack_mapping mappings[OBJECTS_MAX];
 	struct bstack_row *rows;
+	struct bstack_page *pages;
 	struct bstack_rule *rules;
 	size_t cnt, row_cnt, rule_cnt;
 };
@@ -173,18 +187,21 @@ static void own_load(struct own *o)
 	for (size_t i = 0; i < o->cnt; i++) {
 		const struct unwind_table *t = &o->tables[i];
 
-		o->rows = realloc(o->rows, (o->row_cnt + t->row_cnt) * sizeof(*o->rows));
+		uint32_t room = unwind_table_room(t);
+		size_t row_cnt = o->row_cnt + room;
+
+		o->rows = realloc(o->rows, row_cnt * sizeof(*o->rows));
+		o->pages = realloc(o->pages, row_cnt / BSTACK_ROWS_A_PAGE * sizeof(*o->pages));
 		o->rules = realloc(o->rules, (o->rule_cnt + t->rule_cnt) * sizeof(*o->rules));
-		memcpy(o->rows + o->row_cnt, t->rows, t->row_cnt * sizeof(*t->rows));
-		memcpy(o->rules + o->rule_cnt, t->rules, t->rule_cnt * sizeof(*t->rules));
-		o->modules[i] =
-			(struct bstack_module){ (uint32_t)o->row_cnt, (uint32_t)t->row_cnt,
-						(uint32_t)o->rule_cnt, (uint32_t)t->rule_cnt };
-		o->row_cnt += t->row_cnt;
+		o->modules[i] = unwind_table_place(t, o->rows, o->pages, o->rules,
+						   (uint32_t)o->row_cnt, (uint32_t)o->rule_cnt);
+		o->row_cnt = row_cnt;
 		o->rule_cnt += t->rule_cnt;
 	}
 	qsort(o->mappings, o->cnt, sizeof(*o->mappings), mapping_cmp);
 	host.rows = o->rows;
+	host.pages = o->pages;
+	host.page_cnt = o->row_cnt / BSTACK_ROWS_A_PAGE;
 	host.rules = o->rules;
 	host.modules = o->modules;
 	host.mappings = o->mappings;
@@ -260,6 +277,7 @@ static void our_own_stack(void)
 	for (size_t i = 0; i < own.cnt; i++)
 		unwind_table_release(&own.tables[i]);
 	free(own.rows);
+	free(own.pages);
 	free(own.rules);
 }
 #else

@@ -223,6 +223,7 @@ static const struct {
 	[BSTACK_END_UNSUPPORTED] = { OUTCOME_BROKEN, STOP_UNSUPPORTED },
 	[BSTACK_END_UNREADABLE] = { OUTCOME_BROKEN, STOP_UNREADABLE },
 	[BSTACK_END_STUCK] = { OUTCOME_BROKEN, STOP_STUCK },
+	[BSTACK_END_NEVER] = { OUTCOME_BROKEN, STOP_NO_TABLE },
 };
 
 static void outcome_set(struct builder *b, const struct raw_sample *s, enum stop cut,
@@ -275,6 +276,50 @@ static int owner_string(struct model *m, const struct raw_sample *s, uint32_t *r
 	return strtab_add(&m->strings, owner, ret);
 }
 
+/* Where a frame lies in its file: its segment's link-time address of it. False: not known. */
+static bool file_vaddr(const struct builder *b, const struct resolved_frame *f,
+		       const struct module **ret_mod, uint64_t *ret_vaddr)
+{
+	const struct module *mod = resolver_module(b->resolver, f->module);
+	const struct elfseg *seg =
+		mod && mod->is_segs_known ? elfsegs_find(&mod->segs, f->off) : NULL;
+
+	if (!seg || f->evidence == EVID_NONE)
+		return false;
+	*ret_mod = mod;
+	*ret_vaddr = seg->vaddr + (f->off - seg->off);
+	return true;
+}
+
+/* Is there no .eh_frame to step by in such memory? What can be known of it is that it may run. */
+static bool is_by_fp(const struct resolved_frame *f)
+{
+	return f->kind == VMA_ANON || f->kind == VMA_SHARED_ANON || f->kind == VMA_SPECIAL ||
+	       f->module != UINT32_MAX;
+}
+
+/* The rest of a walk that lacked a table: each step by the mapping as of the sample's moment. */
+static int on_step(void *ctx, struct stack_rest *rest, const struct resolved_frame *f)
+{
+	static const enum bstack_end unresolved[REASON_CNT] = {
+		[REASON_GARBAGE] = BSTACK_END_NO_MAPPING,
+		[REASON_BAD_OFFSET] = BSTACK_END_NO_MAPPING,
+	};
+	struct builder *b = ctx;
+	const struct module *mod;
+	uint64_t vaddr;
+
+	if (!b->unwinder)
+		return BSTACK_END_NEVER;
+	if (f->evidence == EVID_VDSO)
+		return unwinder_step(b->unwinder, rest, NULL, f->off - f->is_caller);
+	if (file_vaddr(b, f, &mod, &vaddr))
+		return unwinder_step(b->unwinder, rest, &mod->build_id, vaddr - f->is_caller);
+	if (f->evidence == EVID_NONE && is_by_fp(f))
+		return unwinder_step_fp(b->unwinder, rest);
+	return unresolved[f->reason] ? (int)unresolved[f->reason] : BSTACK_END_NEVER;
+}
+
 /*
  * A step is believed when the table that made it is that of the file which was mapped at this address when the
  * sample was taken, and the place in it is the same. *ret_is_caller: the address is a return address.
@@ -282,15 +327,13 @@ static int owner_string(struct model *m, const struct raw_sample *s, uint32_t *r
 static bool step_check(struct builder *b, const struct resolved_frame *f,
 		       const struct bstack_step *step, bool *ret_is_caller)
 {
-	const struct module *mod = resolver_module(b->resolver, f->module);
-	const struct elfseg *seg;
+	const struct module *mod;
 	const struct build_id *id;
 	uint64_t used, is_at;
 	bool is_vdso;
 
 	if (step->module == BSTACK_MODULE_FP)
-		return f->kind == VMA_ANON || f->kind == VMA_SHARED_ANON ||
-		       f->kind == VMA_SPECIAL || mod;
+		return is_by_fp(f);
 	id = unwinder_step_file(b->unwinder, step, &used, &is_vdso);
 	if (!id)
 		return false;
@@ -298,11 +341,8 @@ static bool step_check(struct builder *b, const struct resolved_frame *f,
 		is_at = f->off;
 		if (f->evidence != EVID_VDSO)
 			return false;
-	} else {
-		seg = mod && mod->is_segs_known ? elfsegs_find(&mod->segs, f->off) : NULL;
-		if (!seg || f->evidence == EVID_NONE || !build_id_same_bytes(&mod->build_id, id))
-			return false;
-		is_at = seg->vaddr + (f->off - seg->off);
+	} else if (!file_vaddr(b, f, &mod, &is_at) || !build_id_same_bytes(&mod->build_id, id)) {
+		return false;
 	}
 	*ret_is_caller = is_at != used;
 	return is_at == used || is_at == used + 1;
@@ -311,7 +351,8 @@ static bool step_check(struct builder *b, const struct resolved_frame *f,
 /*
  * How many of the frames to keep. A "return address" where nothing can be executed means that the walk went
  * astray: what lies behind is not known to be the stack; the address itself is kept. So does a step by a
- * table that was not that of the mapping. is_caller says for each frame whether it is a return address.
+ * table that was not that of the mapping: BPF made those of all frames but its last, whose caller it did not find.
+ * is_caller says for each frame whether it is a return address.
  */
 static size_t believable_cnt(struct builder *b, const struct resolved_sample *rs, bool *is_caller,
 			     enum stop *ret)
@@ -319,22 +360,15 @@ static size_t believable_cnt(struct builder *b, const struct resolved_sample *rs
 	const struct raw_sample *s = rs->raw;
 
 	*ret = STOP_NO;
-	/* Asked for rows, and there was no table yet: what frame pointers lead to, in code that may keep none, skips
-	 * frames. The first one is certain. */
-	if (b->unwinder && !s->steps && s->user_cnt) {
-		*ret = STOP_NO_TABLE;
-		is_caller[0] = false;
-		return 1;
-	}
 	for (size_t i = 0; i < s->user_cnt; i++) {
-		is_caller[i] = i > 0;
+		is_caller[i] = rs->frames[i].is_caller;
 		if (rs->frames[i].reason == REASON_GARBAGE) {
 			*ret = s->steps ? STOP_NO_MAPPING : STOP_FP;
 			return i + 1;
 		}
-		if (s->steps && s->steps[i].module != BSTACK_MODULE_PENDING &&
+		if (i < s->step_cnt && s->steps[i].module != BSTACK_MODULE_PENDING &&
 		    !step_check(b, &rs->frames[i], &s->steps[i], &is_caller[i]) &&
-		    i + 1 < s->user_cnt) {
+		    i + 1 < s->step_cnt) {
 			*ret = STOP_STALE;
 			return i + 1;
 		}
@@ -388,4 +422,8 @@ static void on_module(void *ctx, const struct module *m, pid_t pid, uint64_t sta
 	symbols_hint(b->syms, &m->build_id, m->path, pid, start, end);
 }
 
-const struct resolver_ops builder_ops = { .on_sample = on_sample, .on_module = on_module };
+const struct resolver_ops builder_ops = {
+	.on_sample = on_sample,
+	.on_step = on_step,
+	.on_module = on_module,
+};

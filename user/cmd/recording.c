@@ -32,12 +32,28 @@ struct recording {
 	bool has_priority; /* read promptly: see priority_raise() */
 };
 
+/* The kernel gives 20 bytes, zero-filled: a shorter build-id shows as trailing zeros. */
+static void ids_decode(const struct bstack_id_frame *frames, size_t cnt, struct raw_id *ret)
+{
+	for (size_t i = 0; i < cnt; i++) {
+		ret[i] = (struct raw_id){ .is_valid = frames[i].status == 1,
+					  .off = frames[i].offset_or_ip };
+		if (!ret[i].is_valid)
+			continue;
+		ret[i].build_id.sz = BUILD_ID_MAX;
+		memcpy(ret[i].build_id.bytes, frames[i].build_id, BUILD_ID_MAX);
+	}
+}
+
 static int on_sample(void *ctx, const struct bstack_sample *s, size_t sz)
 {
 	struct raw_id ids[BSTACK_FRAMES];
 	const uint64_t *ips = (const uint64_t *)(s + 1);
 	const struct bstack_id_frame *frames = (const void *)(ips + s->kernel_cnt + s->user_cnt);
+	const struct bstack_step *steps = (const void *)(frames + s->id_cnt);
+	const struct unwind_state *state = (const void *)(steps + s->step_cnt);
 	struct recording *r = ctx;
+	struct stack_rest rest;
 	struct raw_sample raw = {
 		.time_ns = s->time_ns,
 		.start_ns = s->start_ns,
@@ -53,24 +69,25 @@ static int on_sample(void *ctx, const struct bstack_sample *s, size_t sz)
 		.kernel_ips = ips,
 		.user_ips = ips + s->kernel_cnt,
 		.ids = s->id_cnt ? ids : NULL,
-		.steps = s->step_cnt ? (const void *)frames : NULL,
+		.steps = s->step_cnt ? steps : NULL,
+		.step_cnt = s->step_cnt,
 		.end = s->end,
+		.rest = s->stack_sz ? &rest : NULL,
 	};
 
 	(void)sz; /* checked by the session */
 	memcpy(raw.comm, s->comm, sizeof(raw.comm));
 	memcpy(raw.owner_comm, s->owner_comm, sizeof(raw.owner_comm));
-	for (size_t i = 0; i < s->id_cnt; i++) {
-		ids[i] = (struct raw_id){ .is_valid = frames[i].status == 1,
-					  .off = frames[i].offset_or_ip };
-		if (!ids[i].is_valid)
-			continue;
-		/* The kernel gives 20 bytes, zero-filled: a shorter build-id shows as trailing zeros. */
-		ids[i].build_id.sz = BUILD_ID_MAX;
-		memcpy(ids[i].build_id.bytes, frames[i].build_id, BUILD_ID_MAX);
+	ids_decode(frames, s->id_cnt, ids);
+	if (s->stack_sz) {
+		rest.state = *state;
+		rest.base = state->sp & ~(uint64_t)(BSTACK_STACK_PAGE - 1);
+		rest.bytes = (const uint8_t *)(state + 1);
+		rest.sz = s->stack_sz;
+		r->model.ledger.unwind_sent++;
+		r->model.ledger.unwind_sent_bytes += s->stack_sz;
 	}
-	if (r->unwinder && (s->end == BSTACK_END_FP || s->end == BSTACK_END_NO_TABLE ||
-			    s->end == BSTACK_END_NO_MAPPING)) {
+	if (r->unwinder && (s->end == BSTACK_END_NO_TABLE || s->end == BSTACK_END_NO_MAPPING)) {
 		int err = unwinder_miss(r->unwinder, s->pid);
 
 		if (err)
@@ -225,6 +242,8 @@ int recording_open(const struct session_opts *o, const char *path, const char *c
 	}
 	if (!err && o->has_rows) {
 		err = unwinder_new(session_unwind_maps(r->session), &r->unwinder);
+		if (!err)
+			err = session_wake_on(r->session, unwinder_wake_fd(r->unwinder));
 		if (err)
 			error_errno(e, -err, "cannot record");
 		builder_set_unwinder(r->builder, r->unwinder);

@@ -46,7 +46,7 @@ struct session {
 	struct {
 		void *data;
 		size_t sz;
-	} arrays[4]; /* mapped, behind unwind */
+	} arrays[5]; /* mapped, behind unwind */
 	bool is_started;
 	bool has_hotplug; /* the set of CPUs must be followed */
 	char online[256]; /* as last read */
@@ -84,11 +84,15 @@ static int settings_fill(struct session *s, const struct session_opts *o, struct
 	set->is_rt = feature_is_rt();
 	set->has_rows = o->has_rows;
 	set->wakeup_sz = (uint32_t)(ring_sz / 8);
+	set->stack_room = (uint32_t)(ring_sz / 2);
 	err = pid_namespace(&set->pidns_inum);
 	if (err)
 		return error_errno(e, -err, "cannot find out our pid namespace");
 	err = bpf_map__set_max_entries(s->skel->maps.samples, (uint32_t)ring_sz);
-	return err ? error_errno(e, -err, "cannot set the size of the ring buffer") : 0;
+	if (!err)
+		err = bpf_map__set_max_entries(s->skel->maps.scratches,
+					       (uint32_t)libbpf_num_possible_cpus());
+	return err ? error_errno(e, -err, "cannot set the sizes of the buffers") : 0;
 }
 
 #define RULES_PER_ROWS 64 /* rows share their rules: a file has some hundred */
@@ -112,11 +116,16 @@ static int process_drop(void *ctx, uint32_t pid)
 
 static int arrays_size(struct session *s, const struct session_opts *o, struct error *e)
 {
-	size_t rows = (o->rows_sz ? o->rows_sz : SESSION_ROWS_DEFAULT) / sizeof(struct bstack_row);
+	/* A row and its part of the index; rules are few */
+	size_t sz = o->rows_sz ? o->rows_sz : SESSION_ROWS_DEFAULT;
+	size_t rows =
+		sz / (BSTACK_ROWS_A_PAGE * sizeof(struct bstack_row) + sizeof(struct bstack_page)) *
+		BSTACK_ROWS_A_PAGE;
 	int err;
 
 	s->unwind = (struct unwind_maps){
 		.row_cnt = rows,
+		.page_cnt = rows / BSTACK_ROWS_A_PAGE,
 		.rule_cnt = rows / RULES_PER_ROWS,
 		.module_cnt = MODULES_MAX,
 		.mapping_cnt = MAPPINGS_CNT,
@@ -125,6 +134,8 @@ static int arrays_size(struct session *s, const struct session_opts *o, struct e
 		.ctx = s,
 	};
 	err = bpf_map__set_max_entries(s->skel->maps.rows, (uint32_t)s->unwind.row_cnt);
+	if (!err)
+		err = bpf_map__set_max_entries(s->skel->maps.pages, (uint32_t)s->unwind.page_cnt);
 	if (!err)
 		err = bpf_map__set_max_entries(s->skel->maps.rules, (uint32_t)s->unwind.rule_cnt);
 	if (!err)
@@ -159,6 +170,9 @@ static int arrays_map(struct session *s, struct error *e)
 	int err = array_map(s, 0, s->skel->maps.rows, u->row_cnt * sizeof(*u->rows), &u->rows, e);
 
 	if (!err)
+		err = array_map(s, 4, s->skel->maps.pages, u->page_cnt * sizeof(*u->pages),
+				&u->pages, e);
+	if (!err)
 		err = array_map(s, 1, s->skel->maps.rules, u->rule_cnt * sizeof(*u->rules),
 				&u->rules, e);
 	if (!err)
@@ -168,6 +182,13 @@ static int arrays_map(struct session *s, struct error *e)
 		err = array_map(s, 3, s->skel->maps.mappings, u->mapping_cnt * sizeof(*u->mappings),
 				&u->mappings, e);
 	return err;
+}
+
+int session_wake_on(struct session *s, int fd)
+{
+	struct epoll_event ev = { .events = EPOLLIN };
+
+	return epoll_ctl(s->epoll_fd, EPOLL_CTL_ADD, fd, &ev) ? -errno : 0;
 }
 
 const struct unwind_maps *session_unwind_maps(struct session *s)
@@ -241,9 +262,12 @@ static int sample_check(void *ctx, void *data, size_t sz)
 	struct session *s = ctx;
 
 	if (sz < sizeof(*r) || r->kernel_cnt > BSTACK_FRAMES || r->user_cnt > BSTACK_FRAMES ||
-	    (r->id_cnt && r->id_cnt != r->user_cnt) ||
+	    (r->id_cnt && r->id_cnt != r->user_cnt) || r->step_cnt > r->user_cnt ||
+	    (r->stack_sz && !r->step_cnt) ||
 	    sz < sizeof(*r) + 8UL * (r->kernel_cnt + r->user_cnt) +
-			    r->id_cnt * sizeof(struct bstack_id_frame))
+			    r->id_cnt * sizeof(struct bstack_id_frame) +
+			    r->step_cnt * sizeof(struct bstack_step) +
+			    (r->stack_sz ? sizeof(struct unwind_state) + r->stack_sz : 0))
 		return -EINVAL; /* our own programs wrote it: cannot be */
 	return s->ops->on_sample(s->ctx, r, sz);
 }

@@ -47,6 +47,8 @@ int session_open(const struct session_opts *o, const struct session_ops *ops, vo
 void session_close(struct session *s);
 /* The arrays of unwinding, with has_rows; theirs until session_close. */
 const struct unwind_maps *session_unwind_maps(struct session *s);
+/* session_poll() shall also return when fd is readable; what then stands in it is the caller's business. */
+int session_wake_on(struct session *s, int fd);
 /* Our own child, stopped before its exec: sampled from its exec on. */
 int session_add_at_exec(struct session *s, pid_t pid, struct error *e);
 int session_start(struct session *s, struct error *e);

@@ -121,6 +121,8 @@ struct sample {
 	X(unwind_text_bytes, "bytes of code they cover")                                    \
 	X(unwind_evicted, "unwind tables that made room for others")                        \
 	X(unwind_no_room, "unwind tables and processes for which there was no room")        \
+	X(unwind_sent, "stacks whose memory came along for want of a table")                \
+	X(unwind_sent_bytes, "bytes of it")                                                 \
 	X(is_complete, "1: the recording ended in order")
 struct ledger {
 #define X(key, text) uint64_t key;

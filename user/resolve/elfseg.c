@@ -4,6 +4,7 @@
  * few fields needed here are read with pread so that a file that changes underneath cannot fault us.
  */
 #include "resolve/elfseg.h"
+#include "resolve/procmap.h"
 
 #include <elf.h>
 #include <string.h>
@@ -172,4 +173,24 @@ const struct elfseg *elfsegs_find(const struct elfsegs *s, uint64_t off)
 		if (off >= s->seg[i].off && off - s->seg[i].off < s->seg[i].sz)
 			return &s->seg[i];
 	return NULL;
+}
+
+int elfsegs_open(pid_t pid, uint64_t start, uint64_t end, const char *path,
+		 const struct build_id *id, struct elfsegs *ret, bool *ret_is_by_path)
+{
+	int fd = procmap_open_file(pid, start, end, path), err;
+
+	*ret_is_by_path = fd < 0 && path[0] == '/';
+	if (*ret_is_by_path)
+		fd = file_open_regular(path, UINT64_MAX);
+	if (fd < 0)
+		return fd;
+	err = elfsegs_read(fd, ret);
+	if (!err && !build_id_same_bytes(&ret->build_id, id))
+		err = -ENOENT;
+	if (err) {
+		close(fd);
+		return err;
+	}
+	return fd;
 }

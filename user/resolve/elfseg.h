@@ -24,6 +24,13 @@ struct elfsegs {
  * -errno of a read. */
 int elfsegs_read(int fd, struct elfsegs *ret);
 
+/*
+ * Open the file of a mapping and read its segments: through its process, or, when that is gone, by its path; it
+ * must have this build-id. The fd, or -errno (-ENOENT: it is another file). *ret_is_by_path: so it was found.
+ */
+int elfsegs_open(pid_t pid, uint64_t start, uint64_t end, const char *path,
+		 const struct build_id *id, struct elfsegs *ret, bool *ret_is_by_path);
+
 /* The segment that holds file offset off, or NULL. */
 const struct elfseg *elfsegs_find(const struct elfsegs *s, uint64_t off);
 

@@ -69,18 +69,16 @@ void module_open(struct resolver *r, uint32_t module, pid_t pid, uint64_t start,
 	struct module *m = &r->modules[module];
 	int fd CLEANUP(cleanup_close) = -1;
 	struct elfsegs segs;
+	bool is_by_path;
 
 	if (m->is_segs_known || !m->build_id.sz || m->open_tries >= OPEN_TRIES)
 		return;
 	m->open_tries++;
-	fd = procmap_open_file(pid, start, end, path);
-	if (fd < 0 &&
-	    path[0] == '/') { /* gone: the build-id tells whether this is still its file */
-		fd = file_open_regular(path, UINT64_MAX);
-		pid = 0;
-	}
-	if (fd < 0 || elfsegs_read(fd, &segs) || !build_id_same_bytes(&segs.build_id, &m->build_id))
+	fd = elfsegs_open(pid, start, end, path, &m->build_id, &segs, &is_by_path);
+	if (fd < 0)
 		return;
+	if (is_by_path)
+		pid = 0;
 	m->build_id = segs.build_id;
 	m->segs = segs;
 	m->is_segs_known = true;

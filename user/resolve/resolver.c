@@ -77,37 +77,50 @@ static int item_add(struct resolver *r, struct item item)
 	return 0;
 }
 
-/* One allocation: the struct and its arrays, the widest members first. */
+/* A part of a pending sample's memory, its size rounded up to keep the next one aligned. */
+static void *part(char **at, size_t sz, const void *from)
+{
+	void *p = *at;
+
+	if (from && sz)
+		memcpy(p, from, sz);
+	*at += (sz + 7) & ~(size_t)7;
+	return p;
+}
+
+/* One allocation: the struct and its arrays. Where the walk goes on there is room for all its frames. */
 static struct pending *pending_new(const struct raw_sample *s)
 {
-	size_t ip_sz = (s->kernel_cnt + s->user_cnt) * sizeof(uint64_t);
-	size_t wait_sz = s->user_cnt * sizeof(struct answer *);
-	size_t frame_sz = s->user_cnt * sizeof(struct resolved_frame);
+	size_t frame_max = s->rest ? BSTACK_FRAMES : s->user_cnt;
 	size_t id_sz = s->ids ? s->user_cnt * sizeof(struct raw_id) : 0;
-	size_t step_sz = s->steps ? s->user_cnt * sizeof(*s->steps) : 0;
-	size_t sz = sizeof(struct pending) + ip_sz + wait_sz + frame_sz + id_sz + step_sz;
+	size_t step_sz = s->step_cnt * sizeof(*s->steps);
+	size_t stack_sz = s->rest ? s->rest->sz : 0;
+	size_t sz = sizeof(struct pending) + (s->kernel_cnt + frame_max) * sizeof(uint64_t) +
+		    frame_max * (sizeof(struct answer *) + sizeof(struct resolved_frame)) + id_sz +
+		    step_sz + stack_sz + 32; /* rounding */
 	struct pending *p = calloc(1, sz);
-	uint64_t *ips = (uint64_t *)(p + 1);
+	char *at = (char *)(p + 1);
 
 	if (!p)
 		return NULL;
 	p->raw = *s;
 	p->sz = sz;
-	if (s->kernel_cnt)
-		memcpy(ips, s->kernel_ips, s->kernel_cnt * sizeof(*ips));
+	p->raw.kernel_ips = part(&at, s->kernel_cnt * sizeof(uint64_t), s->kernel_ips);
+	p->ips = part(&at, frame_max * sizeof(uint64_t), NULL);
 	if (s->user_cnt)
-		memcpy(ips + s->kernel_cnt, s->user_ips, s->user_cnt * sizeof(*ips));
-	p->raw.kernel_ips = ips;
-	p->raw.user_ips = ips + s->kernel_cnt;
-	p->waits = (struct answer **)(ips + s->kernel_cnt + s->user_cnt);
-	p->frames = (struct resolved_frame *)(p->waits + s->user_cnt);
-	if (id_sz) {
-		p->ids = (struct raw_id *)(p->frames + s->user_cnt);
-		memcpy(p->ids, s->ids, id_sz);
-	}
+		memcpy(p->ips, s->user_ips, s->user_cnt * sizeof(uint64_t));
+	p->raw.user_ips = p->ips;
+	p->waits = part(&at, frame_max * sizeof(struct answer *), NULL);
+	p->frames = part(&at, frame_max * sizeof(struct resolved_frame), NULL);
+	p->ids = id_sz ? part(&at, id_sz, s->ids) : NULL;
 	p->raw.ids = p->ids;
-	if (step_sz)
-		p->raw.steps = memcpy((char *)p + sz - step_sz, s->steps, step_sz);
+	p->raw.steps = step_sz ? part(&at, step_sz, s->steps) : NULL;
+	if (s->rest) {
+		p->rest = *s->rest;
+		p->rest.bytes = part(&at, stack_sz, s->rest->bytes);
+		p->has_rest = s->user_cnt && s->user_cnt <= BSTACK_FRAMES;
+	}
+	p->raw.rest = s->rest ? &p->rest : NULL;
 	return p;
 }
 
@@ -205,7 +218,72 @@ static const struct raw_id *id_of(const struct pending *s, size_t i)
 	return s->ids ? &s->ids[i] : NULL;
 }
 
-/* Decide what can be decided now; what needs /proc waits. */
+static void frame_init(struct pending *s, size_t i, bool is_caller)
+{
+	s->frames[i] = (struct resolved_frame){ .ip = s->raw.user_ips[i],
+						.module = UINT32_MAX,
+						.evidence = EVID_NONE,
+						.reason = REASON_UNKNOWN,
+						.fallback = -1,
+						.is_caller = is_caller };
+}
+
+/* Decide what can be decided now of the frames from first on; what needs /proc waits. */
+static int frames_decide(struct resolver *r, struct process *p, struct pending *s, size_t first)
+{
+	int err = 0;
+
+	for (size_t i = first; i < s->raw.user_cnt && !err; i++) {
+		struct resolved_frame *f = &s->frames[i];
+		struct answer *a;
+
+		if (frame_decide(r, p, id_of(s, i), s->raw.time_ns, f))
+			continue;
+		err = process_ask(r, p, f->ip, s->raw.time_ns, &a);
+		if (!a) {
+			frame_settle(r, p, id_of(s, i), s->raw.time_ns, NULL, f);
+			continue;
+		}
+		a->ref_cnt++;
+		s->waits[i] = a;
+		s->wait_cnt++;
+		if (a->ready_ns > s->ready_ns)
+			s->ready_ns = a->ready_ns;
+	}
+	return err;
+}
+
+/* The last frame is resolved: to its caller, in the stack that came along. False: the walk has ended. */
+static bool rest_step(struct resolver *r, struct pending *s)
+{
+	size_t cnt = s->raw.user_cnt;
+	int end = r->ops->on_step(r->ctx, &s->rest, &s->frames[cnt - 1]);
+
+	if (!end && cnt == BSTACK_FRAMES) {
+		s->raw.is_truncated = true;
+		end = BSTACK_END_TRUNCATED;
+	}
+	if (end) {
+		s->raw.end = (uint8_t)end;
+		s->has_rest = false;
+		return false;
+	}
+	s->ips[cnt] = s->rest.state.ip;
+	s->raw.user_cnt++;
+	frame_init(s, cnt, s->rest.state.is_caller);
+	return true;
+}
+
+/* The frames from first on, and those that the walk still adds, until one has to wait. */
+static int sample_decide(struct resolver *r, struct process *p, struct pending *s, size_t first)
+{
+	int err = frames_decide(r, p, s, first);
+
+	while (!err && !s->wait_cnt && s->has_rest && rest_step(r, s))
+		err = frames_decide(r, p, s, s->raw.user_cnt - 1);
+	return err;
+}
+
 static int sample_replay(struct resolver *r, struct pending *s)
 {
 	struct process *p;
@@ -223,28 +301,11 @@ static int sample_replay(struct resolver *r, struct pending *s)
 		s->ids = NULL;
 	}
 	for (size_t i = 0; i < s->raw.user_cnt; i++) /* all: an error leaves some undecided */
-		s->frames[i] = (struct resolved_frame){ .ip = s->raw.user_ips[i],
-							.module = UINT32_MAX,
-							.evidence = EVID_NONE,
-							.reason = REASON_UNKNOWN,
-							.fallback = -1 };
-	for (size_t i = 0; i < s->raw.user_cnt && !err; i++) {
-		struct resolved_frame *f = &s->frames[i];
-		struct answer *a;
-
-		if (frame_decide(r, p, id_of(s, i), s->raw.time_ns, f))
-			continue;
-		err = process_ask(r, p, f->ip, s->raw.time_ns, &a);
-		if (!a) {
-			frame_settle(r, p, id_of(s, i), s->raw.time_ns, NULL, f);
-			continue;
-		}
-		a->ref_cnt++;
-		s->waits[i] = a;
-		s->wait_cnt++;
-		if (a->ready_ns > s->ready_ns)
-			s->ready_ns = a->ready_ns;
-	}
+		frame_init(s, i, i > 0);
+	if (s->has_rest)
+		s->frames[s->raw.user_cnt - 1].is_caller = s->rest.state.is_caller;
+	if (!err)
+		err = sample_decide(r, p, s, 0);
 	if (!s->wait_cnt) {
 		int sink_err = deliver(r, s);
 
@@ -257,13 +318,24 @@ static int sample_replay(struct resolver *r, struct pending *s)
 	return err;
 }
 
+/* Its answers hold; a walk that goes on may have to wait for more. */
 static int waiting_settle(struct resolver *r, struct pending *s)
 {
-	for (size_t i = 0; i < s->raw.user_cnt; i++)
-		if (s->waits[i])
-			frame_settle(r, NULL, id_of(s, i), s->raw.time_ns, s->waits[i],
-				     &s->frames[i]);
-	return deliver(r, s);
+	struct process *p;
+	int err;
+
+	for (size_t i = 0; i < s->raw.user_cnt; i++) {
+		if (!s->waits[i])
+			continue;
+		frame_settle(r, NULL, id_of(s, i), s->raw.time_ns, s->waits[i], &s->frames[i]);
+		answer_put(s->waits[i]);
+		s->waits[i] = NULL;
+	}
+	s->wait_cnt = 0;
+	if (!s->has_rest)
+		return 0;
+	err = process_get(r, s->raw.pid, &p);
+	return err ? err : sample_decide(r, p, s, s->raw.user_cnt);
 }
 
 /* Samples whose answers the stream has passed. */
@@ -275,12 +347,14 @@ static int waiting_advance(struct resolver *r, uint64_t now_ns)
 	while (*at && !err) {
 		struct pending *s = *at;
 
-		if (s->ready_ns >= now_ns) {
+		if (s->ready_ns < now_ns)
+			err = waiting_settle(r, s);
+		if (s->wait_cnt) {
 			at = &s->next;
 			continue;
 		}
 		*at = s->next;
-		err = waiting_settle(r, s);
+		err = deliver(r, s) ?: err;
 	}
 	while (*at)
 		at = &(*at)->next;

@@ -35,6 +35,14 @@ struct raw_id {
 	uint64_t off; /* when valid */
 };
 
+/* The rest of a walk that BPF could not make for want of a table: see struct bstack_sample. */
+struct stack_rest {
+	struct unwind_state state; /* of the last of user_ips; then of each caller */
+	uint64_t base;             /* address of bytes */
+	const uint8_t *bytes;
+	size_t sz;
+};
+
 /* A sample as collected. Arrays belong to the caller and are copied. */
 struct raw_sample {
 	uint64_t time_ns;
@@ -48,9 +56,12 @@ struct raw_sample {
 	size_t kernel_cnt, user_cnt;
 	const uint64_t *kernel_ips, *user_ips; /* leaf first */
 	const struct raw_id *ids;              /* user_cnt of them, or NULL: the stack fell back */
-	/* user_cnt of them when BPF unwound by rows: by what each frame's caller was found; or NULL */
+	/* step_cnt of them when BPF unwound by rows: by what each frame's caller was found. All of user_ips have one,
+	 * but those that the resolver adds. */
 	const struct bstack_step *steps;
-	uint8_t end; /* enum bstack_end */
+	size_t step_cnt;
+	uint8_t end;                   /* enum bstack_end */
+	const struct stack_rest *rest; /* or NULL */
 };
 
 enum map_event_kind {
@@ -88,6 +99,7 @@ struct resolved_frame {
 	enum evidence evidence;
 	enum reason reason;
 	int8_t fallback; /* enum frame_fallback when only this frame fell back; -1: not */
+	bool is_caller;  /* ip is a return address */
 };
 
 /* What comes out: raw for its plain fields (its ids are not kept), frames for its user_ips. */
@@ -101,6 +113,11 @@ struct resolved_sample {
 struct resolver_ops {
 	/* A resolved sample. An error stops the resolver's call and is returned by it. */
 	int (*on_sample)(void *ctx, const struct resolved_sample *s);
+	/*
+	 * From f, the frame in rest->state, to its caller: 0, and rest->state is the caller; else enum bstack_end. Called for
+	 * a sample with a rest, whose frames up to f are resolved.
+	 */
+	int (*on_step)(void *ctx, struct stack_rest *rest, const struct resolved_frame *f);
 	/* A module was met, in this process's mapping, maybe for the last time: keep what you need
 	 * of its file. pid 0: only the path is known. */
 	void (*on_module)(void *ctx, const struct module *m, pid_t pid, uint64_t start,

@@ -47,6 +47,9 @@ struct pending {
 	struct resolved_frame *frames;
 	struct answer **waits; /* per frame: the answer it waits for, or NULL */
 	struct raw_id *ids;
+	uint64_t *ips; /* raw.user_ips */
+	struct stack_rest rest;
+	bool has_rest; /* the walk goes on from rest.state */
 	uint64_t ready_ns;
 	size_t wait_cnt, sz;
 	bool is_inconsistent;

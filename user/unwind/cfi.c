@@ -23,6 +23,7 @@ enum where {
 	WHERE_UNDEFINED,
 	WHERE_AT_CFA,
 	WHERE_EXPR,
+	WHERE_IN_REG, /* off: which */
 	WHERE_OTHER
 };
 
@@ -252,10 +253,26 @@ static bool rule_reg(const struct reg_rule *rr, int idx, struct bstack_rule *r)
 		r->saved_bp |= (uint8_t)(1 << idx);
 		r->off[idx] = (int16_t)off;
 		return true;
+	case WHERE_IN_REG:
 	case WHERE_OTHER:
 		break;
 	}
 	return false;
+}
+
+/* Where the return address is; false: in a way that is not supported. */
+static bool rule_ra(const struct reg_rule *ra, struct bstack_rule *r)
+{
+	int idx;
+
+	if (ra->where == WHERE_IN_REG && (r->cfa == BSTACK_CFA_SP || r->cfa == BSTACK_CFA_REG)) {
+		idx = reg_index((uint64_t)ra->off);
+		r->ra_off = BSTACK_RA_IN_REG;
+		r->cfa_add = (int16_t)idx;
+		return idx >= 0;
+	}
+	r->ra_off = (int16_t)ra->off;
+	return ra->where == WHERE_AT_CFA && ra->off > INT16_MIN && ra->off <= INT16_MAX;
 }
 
 /* The state as a rule; what cannot be said in one is BSTACK_CFA_UNSUPPORTED. */
@@ -263,16 +280,14 @@ static struct bstack_rule rule_make(const struct cie *cie, const struct cfi_stat
 {
 	struct bstack_rule r = { .cfa = BSTACK_CFA_UNSUPPORTED };
 	const struct reg_rule *ra = &s->regs[DW_RA];
-	bool is_ok = true;
+	bool is_ok;
 
 	if (cie->is_signal)
 		return (struct bstack_rule){ .cfa = BSTACK_CFA_SIGNAL };
 	if (ra->where == WHERE_UNDEFINED)
 		return (struct bstack_rule){ .cfa = BSTACK_CFA_ROOT };
 	rule_cfa(s, &r);
-	if (ra->where != WHERE_AT_CFA || ra->off < INT16_MIN || ra->off > INT16_MAX)
-		is_ok = false;
-	r.ra_off = (int16_t)ra->off;
+	is_ok = rule_ra(ra, &r);
 	for (int i = 0; i < BSTACK_REGS; i++)
 		is_ok = rule_reg(&s->regs[dw_of[i]], i, &r) && is_ok;
 	if (!is_ok || r.cfa == BSTACK_CFA_UNSUPPORTED)
@@ -400,8 +415,8 @@ static bool execute_reg(struct cfi_run *run, uint8_t op, struct bytes *p)
 		return true;
 	case DW_CFA_register:
 		reg = bytes_uleb(p);
-		bytes_uleb(p);
-		set_reg(run, reg, (struct reg_rule){ .where = WHERE_OTHER });
+		set_reg(run, reg,
+			(struct reg_rule){ .where = WHERE_IN_REG, .off = (int64_t)bytes_uleb(p) });
 		return true;
 	case DW_CFA_expression:
 		reg = bytes_uleb(p);

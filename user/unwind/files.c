@@ -2,7 +2,7 @@
 /* files.c - see files.h. Rows and rules lie in extents of the shared arrays, found by first fit. */
 #include "unwind/files.h"
 #include "resolve/elfseg.h"
-#include "unwind/table.h"
+#include "unwind/maker.h"
 
 #include <elf.h>
 #include <linux/membarrier.h>
@@ -18,25 +18,33 @@ struct extent {
 	uint32_t first, cnt;
 };
 
+enum file_state {
+	FILE_CLOSED, /* not opened yet, in vain, or its table made room for another's */
+	FILE_MAKING,
+	FILE_READY,  /* the table is in the arrays */
+	FILE_NO_CFI, /* it has none: by frame pointer */
+	FILE_FAILED, /* it will never have one */
+};
+
 struct file {
 	struct build_id id;
-	struct elfsegs segs;
-	uint64_t base;
-	uint64_t used;             /* f->uses when it was used last */
-	struct extent rows, rules; /* cnt 0: evicted, or never made */
+	struct elfsegs segs; /* cnt 0: not opened yet */
+	uint64_t base;       /* link-time address that pc 0 stands for */
+	uint64_t used;       /* f->uses when it was used last */
+	struct extent rows, rules;
 	uint32_t tries;
-	bool is_ready;   /* the table is in the arrays */
-	bool has_no_cfi; /* it will never have one: by frame pointer */
+	enum file_state state;
 	bool is_vdso;
 };
 
 struct files {
 	const struct unwind_maps *maps;
 	struct unwinder_counters *counters;
+	struct maker *maker;
 	struct file *v; /* index: module */
 	size_t cnt;
 	struct hmap map;
-	uint32_t vdso; /* module, or BSTACK_MODULE_FP */
+	uint32_t vdso; /* module, or BSTACK_MODULE_NONE */
 	uint64_t uses; /* steps asked about and tables made: the order of use, without a clock */
 };
 
@@ -67,7 +75,7 @@ static bool extent_find(const struct files *f, bool is_rows, size_t cnt, struct 
 	size_t cap = is_rows ? f->maps->row_cnt : f->maps->rule_cnt;
 	uint32_t at = 0;
 
-	while (at + cnt <= cap) {
+	while (at + cnt <= cap) { /* a multiple of BSTACK_ROWS_A_PAGE, as all sizes of rows are */
 		if (is_free(f, is_rows, at, (uint32_t)cnt, &at)) {
 			*ret = (struct extent){ at, (uint32_t)cnt };
 			return true;
@@ -82,13 +90,14 @@ static bool evict_one(struct files *f)
 	struct file *oldest = NULL;
 
 	for (size_t i = 0; i < f->cnt; i++)
-		if (f->v[i].is_ready && (!oldest || f->v[i].used < oldest->used))
+		if (f->v[i].state == FILE_READY && (!oldest || f->v[i].used < oldest->used))
 			oldest = &f->v[i];
 	if (!oldest)
 		return false;
 	f->maps->modules[oldest - f->v] = (struct bstack_module){};
 	grace_period();
-	oldest->is_ready = false;
+	oldest->state = FILE_CLOSED;
+	oldest->tries = 0;
 	oldest->rows.cnt = oldest->rules.cnt = 0;
 	f->counters->evicted++;
 	return true;
@@ -96,61 +105,87 @@ static bool evict_one(struct files *f)
 
 static bool table_place(struct files *f, struct file *file, const struct unwind_table *t)
 {
+	uint32_t room = unwind_table_room(t);
 	struct extent rows, rules;
+	struct bstack_module m;
 
-	if (t->row_cnt > f->maps->row_cnt || t->rule_cnt > f->maps->rule_cnt)
+	if (room > f->maps->row_cnt || t->rule_cnt > f->maps->rule_cnt)
 		return false;
-	while (!extent_find(f, true, t->row_cnt, &rows) ||
-	       !extent_find(f, false, t->rule_cnt, &rules))
+	while (!extent_find(f, true, room, &rows) || !extent_find(f, false, t->rule_cnt, &rules))
 		if (!evict_one(f))
 			return false;
-	memcpy(&f->maps->rows[rows.first], t->rows, t->row_cnt * sizeof(*t->rows));
-	memcpy(&f->maps->rules[rules.first], t->rules, t->rule_cnt * sizeof(*t->rules));
+	m = unwind_table_place(t, f->maps->rows, f->maps->pages, f->maps->rules, rows.first,
+			       rules.first);
 	file->rows = rows;
 	file->rules = rules;
-	file->base = t->base;
-	file->is_ready = true;
 	file->used = ++f->uses;
 	__atomic_thread_fence(__ATOMIC_RELEASE);
-	f->maps->modules[file - f->v] = (struct bstack_module){
-		.first_row = rows.first,
-		.row_cnt = rows.cnt,
-		.first_rule = rules.first,
-		.rule_cnt = rules.cnt,
-	};
+	f->maps->modules[file - f->v] = m;
 	return true;
 }
 
-/* A table that was read goes into the arrays; what it cost is counted. */
-static void table_take(struct files *f, struct file *file, int err, struct unwind_table *t,
-		       uint64_t start_ns)
+/* A table that was made goes into the arrays; where there is none, what to do instead. */
+static void table_take(struct files *f, struct file *file, struct made_table *made)
 {
-	file->has_no_cfi = err == -ENOENT || err == -ENOEXEC;
-	if (err)
-		return;
-	if (table_place(f, file, t)) {
-		f->counters->tables++;
-		f->counters->rows += t->row_cnt;
-		for (size_t i = 0; i < file->segs.cnt; i++)
-			f->counters->text_bytes += file->segs.seg[i].sz;
-	} else {
-		f->counters->no_room++;
+	static const uint32_t instead[] = {
+		[FILE_NO_CFI] = BSTACK_MODULE_FP,
+		[FILE_FAILED] = BSTACK_MODULE_NONE,
+	};
+	bool has_none = made->err == -ENOENT || made->err == -ENOEXEC;
+
+	file->state = has_none ? FILE_NO_CFI : FILE_FAILED;
+	if (!made->err) {
+		/* Mappings were told by the segments: the table must mean the same addresses. */
+		if (made->table.base == file->base && table_place(f, file, &made->table)) {
+			file->state = FILE_READY;
+			f->counters->tables++;
+			f->counters->rows += made->table.row_cnt;
+			for (size_t i = 0; i < file->segs.cnt; i++)
+				f->counters->text_bytes += file->segs.seg[i].sz;
+		} else {
+			f->counters->no_room++;
+		}
+		f->counters->table_ns += made->cpu_ns;
+		unwind_table_release(&made->table);
 	}
-	f->counters->table_ns += clock_mono_ns() - start_ns;
-	unwind_table_release(t);
+	if (file->state != FILE_READY)
+		f->maps->modules[file - f->v] =
+			(struct bstack_module){ .instead = instead[file->state] };
 }
 
-static void table_make(struct files *f, struct file *file, uint32_t pid, const struct vma *v)
+void files_collect(struct files *f)
 {
-	int fd CLEANUP(cleanup_close) = procmap_open_file((pid_t)pid, v->start, v->end, v->path);
-	uint64_t start_ns = clock_mono_ns();
-	struct unwind_table t;
-	struct elfsegs segs;
+	struct made_table made;
 
-	if (fd < 0 || elfsegs_read(fd, &segs) || !build_id_same_bytes(&segs.build_id, &file->id))
+	while (maker_take(f->maker, false, &made))
+		table_take(f, &f->v[made.module], &made);
+}
+
+int files_wake_fd(const struct files *f)
+{
+	return maker_fd(f->maker);
+}
+
+/* Open the file of a mapping, and have its table made. */
+static void file_open_for(struct files *f, struct file *file, uint32_t pid, const struct vma *v)
+{
+	struct elfsegs segs;
+	bool is_by_path;
+	int fd = elfsegs_open((pid_t)pid, v->start, v->end, v->path, &file->id, &segs, &is_by_path);
+
+	if (fd < 0)
 		return;
+	if (!segs.cnt) { /* nothing in it can run */
+		close(fd);
+		return;
+	}
 	file->segs = segs;
-	table_take(f, file, unwind_table_read(fd, &t), &t, start_ns);
+	file->base = segs.seg[0].vaddr;
+	for (size_t i = 1; i < segs.cnt; i++)
+		if (segs.seg[i].vaddr < file->base)
+			file->base = segs.seg[i].vaddr;
+	if (!maker_add(f->maker, (uint32_t)(file - f->v), fd))
+		file->state = FILE_MAKING;
 }
 
 static struct file *file_new(struct files *f, const struct build_id *id)
@@ -185,28 +220,45 @@ uint32_t files_get(struct files *f, uint32_t pid, const struct vma *v)
 		file = file_new(f, &v->build_id);
 	if (!file) {
 		f->counters->no_room++;
-		return BSTACK_MODULE_FP;
+		return BSTACK_MODULE_NONE;
 	}
-	if (!file->is_ready && !file->has_no_cfi && file->tries++ < OPEN_TRIES)
-		table_make(f, file, pid, v);
-	if (file->has_no_cfi)
-		return BSTACK_MODULE_FP;
-	/* Also without a table: the module is the file's for good, its table may come at the next try. */
-	return file->segs.cnt ? (uint32_t)(file - f->v) : BSTACK_MODULE_PENDING;
+	if (file->state == FILE_CLOSED && file->tries < OPEN_TRIES) {
+		file->tries++;
+		file_open_for(f, file, pid, v);
+	}
+	/* Opened once, the module is the file's for good, with a table or without. */
+	if (file->segs.cnt)
+		return (uint32_t)(file - f->v);
+	return file->tries < OPEN_TRIES ? BSTACK_MODULE_PENDING : BSTACK_MODULE_NONE;
+}
+
+uint32_t files_ready(struct files *f, const struct build_id *id, uint64_t *ret_base)
+{
+	struct file *file = id                              ? file_find(f, id)
+			    : f->vdso == BSTACK_MODULE_NONE ? NULL
+							    : &f->v[f->vdso];
+	struct made_table made;
+
+	if (!file)
+		return BSTACK_MODULE_NONE;
+	while (file->state == FILE_MAKING && maker_take(f->maker, true, &made))
+		table_take(f, &f->v[made.module], &made);
+	file->used = ++f->uses;
+	*ret_base = file->base;
+	return (uint32_t)(file - f->v);
 }
 
 /* The vdso's image is in our own memory, the same as in every process. */
 static void vdso_make(struct files *f)
 {
 	const Elf64_Ehdr *eh = (const void *)getauxval(AT_SYSINFO_EHDR);
-	uint64_t start_ns = clock_mono_ns();
 	struct build_id id = { .sz = 1,
 			       .bytes = { 0xff } }; /* no file's: ours are of 8 bytes at least */
-	struct unwind_table t;
+	struct made_table made = {};
 	struct file *file;
 	size_t sz;
 
-	f->vdso = BSTACK_MODULE_FP;
+	f->vdso = BSTACK_MODULE_NONE;
 	if (!eh || eh->e_ident[EI_CLASS] != ELFCLASS64)
 		return;
 	sz = eh->e_shoff + (size_t)eh->e_shnum * eh->e_shentsize;
@@ -214,8 +266,10 @@ static void vdso_make(struct files *f)
 	if (!file)
 		return;
 	file->is_vdso = true;
-	table_take(f, file, unwind_table_read_image(eh, sz, &t), &t, start_ns);
-	if (file->is_ready)
+	made.err = unwind_table_read_image(eh, sz, &made.table);
+	file->base = made.err ? 0 : made.table.base;
+	table_take(f, file, &made);
+	if (file->state == FILE_READY)
 		f->vdso = (uint32_t)(file - f->v);
 }
 
@@ -259,15 +313,17 @@ int files_new(const struct unwind_maps *maps, struct unwinder_counters *counters
 	      struct files **ret)
 {
 	struct files *f = calloc(1, sizeof(*f));
+	int err;
 
 	if (!f)
 		return -ENOMEM;
 	f->maps = maps;
 	f->counters = counters;
 	f->v = calloc(maps->module_cnt, sizeof(*f->v));
-	if (!f->v) {
-		free(f);
-		return -ENOMEM;
+	err = f->v ? maker_new(&f->maker) : -ENOMEM;
+	if (err) {
+		files_free(f);
+		return err;
 	}
 	vdso_make(f);
 	*ret = f;
@@ -278,6 +334,7 @@ void files_free(struct files *f)
 {
 	if (!f)
 		return;
+	maker_free(f->maker);
 	free(f->v);
 	hmap_release(&f->map);
 	free(f);

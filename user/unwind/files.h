@@ -9,14 +9,22 @@ struct files;
 int files_new(const struct unwind_maps *maps, struct unwinder_counters *counters,
 	      struct files **ret);
 void files_free(struct files *f); /* accepts NULL */
-/* The module of a mapping's file, its table made when it is new: an index, BSTACK_MODULE_FP or BSTACK_MODULE_PENDING
- * (the file could not be opened now). */
+/*
+ * The module of a mapping's file: an index, or BSTACK_MODULE_*. A new file is opened, and its table made by a
+ * thread: until files_collect() has it, the module has none.
+ */
 uint32_t files_get(struct files *f, uint32_t pid, const struct vma *v);
 uint32_t files_vdso(struct files *f);
+/* Take the tables that are ready into the arrays. */
+void files_collect(struct files *f);
+int files_wake_fd(const struct files *f); /* readable when there may be some */
 /* For a mapping that starts at file offset off. */
 uint64_t files_pc_off(const struct files *f, uint32_t module, uint64_t off);
 const struct build_id *files_step(struct files *f, const struct bstack_step *step,
 				  uint64_t *ret_vaddr, bool *ret_is_vdso);
+/* The module of a build-id, NULL: the vdso; its table is waited for. Its pc of a link-time address is that less *ret_base.
+ * BSTACK_MODULE_NONE: not known. */
+uint32_t files_ready(struct files *f, const struct build_id *id, uint64_t *ret_base);
 /* Wait until no BPF program that ran when this was called still runs. */
 void grace_period(void);
 

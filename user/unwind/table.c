@@ -2,6 +2,7 @@
 /* table.c - sections to rows: CIEs and FDEs found, their programs executed, the rows sorted. */
 #include "unwind/table.h"
 #include "unwind/cfi.h"
+#include "unwind/uncovered.h"
 
 #include <dwarf.h>
 #include <gelf.h>
@@ -15,6 +16,7 @@ void unwind_table_release(struct unwind_table *t)
 {
 	free(t->rows);
 	free(t->rules);
+	free(t->pages);
 	hmap_release(&t->rule_map);
 	*t = (struct unwind_table){};
 }
@@ -106,6 +108,56 @@ void unwind_table_finish(struct unwind_table *t)
 		t->rows[kept++] = t->rows[i];
 	}
 	t->row_cnt = kept;
+}
+
+#define PAGE_SHIFT_MIN 6
+
+uint32_t unwind_table_room(const struct unwind_table *t)
+{
+	return (uint32_t)((t->row_cnt + BSTACK_ROWS_A_PAGE - 1) / BSTACK_ROWS_A_PAGE *
+			  BSTACK_ROWS_A_PAGE);
+}
+
+int unwind_table_index(struct unwind_table *t)
+{
+	uint32_t max = unwind_table_room(t) / BSTACK_ROWS_A_PAGE, last, row = 0;
+
+	if (!t->row_cnt)
+		return 0;
+	last = t->rows[t->row_cnt - 1].pc;
+	t->page_shift = PAGE_SHIFT_MIN;
+	while ((last >> t->page_shift) + 1 > max)
+		t->page_shift++;
+	t->page_cnt = (last >> t->page_shift) + 1;
+	t->pages = calloc(t->page_cnt, sizeof(*t->pages));
+	if (!t->pages)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < t->page_cnt; i++) {
+		while (row + 1 < t->row_cnt && t->rows[row + 1].pc <= i << t->page_shift)
+			row++;
+		t->pages[i].first = row;
+		while (row + 1 < t->row_cnt && t->rows[row + 1].pc >> t->page_shift == i)
+			row++;
+		t->pages[i].last = row;
+	}
+	return 0;
+}
+
+struct bstack_module unwind_table_place(const struct unwind_table *t, struct bstack_row *rows,
+					struct bstack_page *pages, struct bstack_rule *rules,
+					uint32_t first_row, uint32_t first_rule)
+{
+	memcpy(rows + first_row, t->rows, t->row_cnt * sizeof(*rows));
+	memcpy(pages + first_row / BSTACK_ROWS_A_PAGE, t->pages, t->page_cnt * sizeof(*pages));
+	memcpy(rules + first_rule, t->rules, t->rule_cnt * sizeof(*rules));
+	return (struct bstack_module){
+		.first_row = first_row,
+		.row_cnt = (uint32_t)t->row_cnt,
+		.first_rule = first_rule,
+		.rule_cnt = (uint32_t)t->rule_cnt,
+		.page_cnt = t->page_cnt,
+		.page_shift = t->page_shift,
+	};
 }
 
 /* The augmentation string's data: where the FDEs' pointers are told. False: not understood. */
@@ -341,40 +393,6 @@ static int section_parse(Elf *elf, const char *wanted, uint64_t base, struct unw
 	return -ENOENT;
 }
 
-#define ENTRY_MAX_SZ 128 /* of start code without CFI */
-
-/*
- * The dynamic loader's entry code is written by hand, without CFI: nobody called it, the ELF header says so. Up
- * to the next row, at most ENTRY_MAX_SZ bytes.
- */
-static int entry_add(struct unwind_table *t, uint64_t entry)
-{
-	const struct bstack_rule root = { .cfa = BSTACK_CFA_ROOT };
-	size_t lo = 0, hi = t->row_cnt;
-	uint64_t end = entry + ENTRY_MAX_SZ;
-	int err;
-
-	if (entry < t->base)
-		return 0;
-	while (lo < hi) {
-		size_t mid = lo + (hi - lo) / 2;
-
-		if (t->rows[mid].pc <= entry - t->base)
-			lo = mid + 1;
-		else
-			hi = mid;
-	}
-	if (lo && t->rows[lo - 1].rule != BSTACK_RULE_NONE)
-		return 0; /* it has CFI */
-	if (lo < t->row_cnt && t->base + t->rows[lo].pc < end)
-		end = t->base + t->rows[lo].pc;
-	err = unwind_table_add(t, entry, &root);
-	if (!err)
-		err = unwind_table_add(t, end, NULL);
-	unwind_table_finish(t);
-	return err;
-}
-
 static int elf_parse(Elf *elf, struct unwind_table *ret)
 {
 	struct unwind_table t = {};
@@ -392,10 +410,12 @@ static int elf_parse(Elf *elf, struct unwind_table *ret)
 		err = section_parse(elf, ".debug_frame", base, &t);
 	if (!err) {
 		unwind_table_finish(&t);
-		err = eh.e_entry && t.row_cnt ? entry_add(&t, eh.e_entry) : 0;
+		err = t.row_cnt ? uncovered_add(elf, &t) : 0;
 	}
 	if (!err) {
-		err = !t.row_cnt ? -ENOENT : t.row_cnt > UNWIND_ROWS_MAX ? -E2BIG : 0;
+		err = !t.row_cnt                    ? -ENOENT
+		      : t.row_cnt > UNWIND_ROWS_MAX ? -E2BIG
+						    : unwind_table_index(&t);
 	}
 	if (err) {
 		unwind_table_release(&t);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* unwinder.c - processes and their mappings; files.c holds the tables of files. */
 #include "unwind/files.h"
-#include "unwind/unwinder.h"
+#include "unwind/host_step.h"
 #include "resolve/mapset.h"
 
 #include <string.h>
@@ -337,6 +337,7 @@ int unwinder_commit(struct unwinder *u)
 {
 	int err = 0;
 
+	files_collect(u->files);
 	for (size_t i = 0; i < u->dirty_cnt; i++) {
 		struct uprocess *p = &u->processes[u->dirty[i]];
 
@@ -346,6 +347,27 @@ int unwinder_commit(struct unwinder *u)
 	}
 	u->dirty_cnt = 0;
 	return err;
+}
+
+int unwinder_wake_fd(const struct unwinder *u)
+{
+	return files_wake_fd(u->files);
+}
+
+int unwinder_step(struct unwinder *u, struct stack_rest *s, const struct build_id *id,
+		  uint64_t vaddr)
+{
+	uint64_t base;
+	uint32_t module = files_ready(u->files, id, &base);
+
+	if (module == BSTACK_MODULE_NONE || vaddr < base || vaddr - base > UINT32_MAX)
+		return BSTACK_END_NEVER;
+	return host_step(&u->maps, s, module, (uint32_t)(vaddr - base));
+}
+
+int unwinder_step_fp(struct unwinder *u, struct stack_rest *s)
+{
+	return host_step(&u->maps, s, BSTACK_MODULE_FP, 0);
 }
 
 const struct build_id *unwinder_step_file(struct unwinder *u, const struct bstack_step *step,

@@ -5,8 +5,11 @@
  * that is out of date makes a wrong walk, never a wrong frame, because each step is checked afterwards
  * against the mappings as of the sample's moment (unwinder_step_file).
  *
+ * Tables are made by a thread of the unwinder's own (maker.h). Until one is there, BPF sends the stack's memory
+ * along with a sample, and the rest of the walk is made here (unwinder_step).
+ *
  * Memory is bounded by the arrays that it is given: files least recently used make room (counted); a
- * process for which there is no room is walked by frame pointer (counted). One thread.
+ * process for which there is no room is walked here, like one whose tables are not ready (counted). One thread.
  */
 #ifndef BSTACK_UNWIND_UNWINDER_H
 #define BSTACK_UNWIND_UNWINDER_H
@@ -15,13 +18,16 @@
 #include "bpf/abi.h"
 #include "resolve/procmap.h"
 
+struct stack_rest;
+
 /* Arrays shared with BPF, and how to set what is in a hash map. All outlive the unwinder. */
 struct unwind_maps {
 	struct bstack_row *rows;
+	struct bstack_page *pages;
 	struct bstack_rule *rules;
 	struct bstack_module *modules;
 	struct bstack_mapping *mappings;
-	size_t row_cnt, rule_cnt, module_cnt, mapping_cnt;
+	size_t row_cnt, page_cnt, rule_cnt, module_cnt, mapping_cnt;
 	int (*process_set)(void *ctx, uint32_t pid, const struct bstack_process *p);
 	int (*process_drop)(void *ctx, uint32_t pid);
 	void *ctx;
@@ -29,7 +35,7 @@ struct unwind_maps {
 
 struct unwinder_counters {
 	uint64_t tables, rows; /* made */
-	uint64_t table_ns;     /* time that took */
+	uint64_t table_ns;     /* CPU time that took */
 	uint64_t text_bytes;   /* of the code they cover */
 	uint64_t evicted;      /* tables that made room for others */
 	uint64_t no_room;      /* tables and processes for which there was none */
@@ -49,7 +55,19 @@ void unwinder_lost(struct unwinder *u); /* events are missing: forget every proc
 int unwinder_snapshot(struct unwinder *u, uint32_t pid);
 /* A sample found no table or no mapping for this process: read it, but not again and again. */
 int unwinder_miss(struct unwinder *u, uint32_t pid);
+/* Let BPF know: tables that were made, processes that changed. */
 int unwinder_commit(struct unwinder *u);
+int unwinder_wake_fd(
+	const struct unwinder *u); /* readable when a table is ready for unwinder_commit() */
+
+/*
+ * From the frame in s to its caller, in the file with this build-id, at a link-time address in it; id NULL: in the
+ * vdso, at an offset in it. Waits for the file's table if it is being made. 0, else enum bstack_end.
+ */
+int unwinder_step(struct unwinder *u, struct stack_rest *s, const struct build_id *id,
+		  uint64_t vaddr);
+/* Likewise, in code that has no table, by frame pointer. */
+int unwinder_step_fp(struct unwinder *u, struct stack_rest *s);
 
 /* The file whose table made a step, and the link-time address that its pc stands for. NULL: none (the step was made
  * by frame pointer). Marks the table as used. is_vdso: it is the vdso's. */
