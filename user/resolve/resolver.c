@@ -294,7 +294,8 @@ static int sample_replay(struct resolver *r, struct pending *s)
 		pending_free(r, s);
 		return 0;
 	}
-	identity_check(p, &s->raw);
+	if (s->raw.user_cnt) /* in the middle of exec the count comes later than the event */
+		identity_check(p, &s->raw);
 	err = process_settle(p, s->raw.time_ns);
 	if (!is_consistent(s)) {
 		s->is_inconsistent = true;
