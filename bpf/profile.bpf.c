@@ -21,8 +21,8 @@ static __always_inline void sample_init(struct bstack_sample *s, struct task_str
 					u32 tid, u64 weight)
 {
 	s->time_ns = bpf_ktime_get_ns();
-	s->start_ns = BPF_CORE_READ(task, group_leader, start_boottime);
-	s->exec_id = BPF_CORE_READ(task, self_exec_id);
+	s->start_ns = task->group_leader->start_boottime;
+	s->exec_id = task->self_exec_id;
 	s->weight = weight;
 	s->pid = pid;
 	s->tid = tid;
@@ -152,7 +152,7 @@ static __always_inline bool regs_read(void *ctx, bool is_perf_event, struct unwi
 
 static __always_inline int sample_take(void *ctx, bool is_perf_event, u64 weight)
 {
-	struct task_struct *task = (void *)bpf_get_current_task();
+	struct task_struct *task = bpf_get_current_task_btf();
 	struct bstack_counters *c;
 	struct scratch *sc;
 	u32 zero = 0, pid, tid, off;
@@ -170,12 +170,12 @@ static __always_inline int sample_take(void *ctx, bool is_perf_event, u64 weight
 		sc->sample.kernel_cnt = ips_read(ctx, sc, 0, 0);
 	off = sc->sample.kernel_cnt * 8;
 	if (!settings.has_rows)
-		user_by_fp(ctx, sc, BPF_CORE_READ(task, mm), off);
+		user_by_fp(ctx, sc, task->mm, off);
 	else if (regs_read(ctx, is_perf_event, &sc->walk.state))
 		user_by_rows(sc, pid, off);
 	/* In the middle of exec the old stack may be gone, and its registers with it: then there is none. */
 	if (settings.has_rows && sc->sample.end != BSTACK_END_ROOT &&
-	    BPF_CORE_READ_BITFIELD_PROBED(task, in_execve)) {
+	    BPF_CORE_READ_BITFIELD(task, in_execve)) {
 		sc->sample.user_cnt = 0;
 		sc->sample.id_cnt = 0;
 		sc->sample.step_cnt = 0;

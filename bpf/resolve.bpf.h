@@ -24,12 +24,11 @@ static __always_inline bool is_waiter(const struct lock_state *s)
 static __always_inline void writer_read(struct bstack_sample *s, u64 owner)
 {
 	struct task_struct *task = (void *)(owner & ~RWSEM_OWNER_FLAGS);
-	u32 pid, tid;
 
 	if (!task)
 		return;
-	task_ids(task, &pid, &tid);
-	s->owner_tid = tid;
+	s->owner_tid = settings.pidns_inum ? pid_here(BPF_CORE_READ(task, thread_pid))
+					   : BPF_CORE_READ(task, pid);
 	bpf_probe_read_kernel_str(s->owner_comm, sizeof(s->owner_comm), &task->comm);
 }
 

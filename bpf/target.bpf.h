@@ -22,11 +22,12 @@ static __always_inline u32 pid_here(struct pid *p)
 	return 0;
 }
 
+/* task is one that the verifier knows (BTF), so that its members are read without a call. */
 static __always_inline void task_ids(struct task_struct *task, u32 *pid, u32 *tid)
 {
 	if (!settings.pidns_inum) {
-		*pid = BPF_CORE_READ(task, tgid);
-		*tid = BPF_CORE_READ(task, pid);
+		*pid = task->tgid;
+		*tid = task->pid;
 		return;
 	}
 	*pid = pid_here(BPF_CORE_READ(task, signal, pids[PIDTYPE_TGID]));

@@ -14,6 +14,8 @@
 #define UNWIND_MODULE(i)       ((const struct bstack_module *)LOOKUP(modules, i))
 #define UNWIND_MAPPING(i)      ((const struct bstack_mapping *)LOOKUP(mappings, i))
 #define UNWIND_READ(addr, ret) bpf_probe_read_user((ret), sizeof(u64), (const void *)(addr))
+#define UNWIND_READ_PAIR(addr, ret) \
+	bpf_probe_read_user((ret), 2 * sizeof(u64), (const void *)(addr))
 
 #include "bpf/unwind.h"
 
@@ -70,15 +72,17 @@ static __always_inline bool regs_at_entry(struct unwind_state *s)
 }
 #endif
 
+struct walk_ctx {
+	struct scratch *sc;
+};
+
 /* One frame: its address and how its caller was found go into the sample. 1 ends the loop. */
-static long walk_step(u32 i, void *unused)
+static long walk_step(u32 i, struct walk_ctx *ctx)
 {
 	struct bstack_step *step;
-	struct scratch *sc = scratch_here();
+	struct scratch *sc = ctx->sc;
 	u32 ip_at, step_at;
 
-	if (!sc)
-		return 1;
 	ip_at = sc->walk.ips_off + i * 8;
 	step_at = i * sizeof(*step);
 	if (ip_at > BSTACK_SAMPLE_DATA_MAX - 8 || step_at > BSTACK_STEPS_MAX_SZ - sizeof(*step))
@@ -98,6 +102,7 @@ static __always_inline u32 walk_rows(struct scratch *sc, u32 pid, u32 off)
 {
 	const struct bstack_process *p = bpf_map_lookup_elem(&processes, &pid);
 	struct walk *w = &sc->walk;
+	struct walk_ctx ctx = { .sc = sc };
 
 	if (p && (!p->start_ns ||
 		  (p->start_ns == sc->sample.start_ns && p->exec_id == sc->sample.exec_id)))
@@ -107,7 +112,7 @@ static __always_inline u32 walk_rows(struct scratch *sc, u32 pid, u32 off)
 	w->ips_off = off;
 	w->cnt = 0;
 	w->end = 0;
-	bpf_loop(BSTACK_FRAMES, walk_step, NULL, 0);
+	bpf_loop(BSTACK_FRAMES, walk_step, &ctx, 0);
 	if (!w->end)
 		w->end = BSTACK_END_TRUNCATED;
 	return w->cnt;

@@ -5,7 +5,7 @@
  *
  *	UNWIND_ROW(i), UNWIND_PAGE(i), UNWIND_RULE(i), UNWIND_MODULE(i), UNWIND_MAPPING(i)
  *								const pointer, NULL: none
- *	UNWIND_READ(addr, &u64)					0: read
+ *	UNWIND_READ(addr, &u64), UNWIND_READ_PAIR(addr, u64[2])	0: read
  */
 #ifndef BSTACK_UNWIND_H
 #define BSTACK_UNWIND_H
@@ -149,9 +149,15 @@ static inline __u64 unwind_cfa(const struct unwind_state *s, const struct bstack
 	return from + (__u64)(__s64)r->cfa_add;
 }
 
-/* The return address, by an ordinary rule; enum bstack_end when it cannot be found. */
-static inline int unwind_ra(struct unwind_state *s, const struct bstack_rule *r, __u64 cfa)
+/*
+ * The return address, by an ordinary rule; enum bstack_end when it cannot be found. A register is mostly saved
+ * right below it: both are read at once. *ret_below is that register's value then, else it is 0 like ret_has_below.
+ */
+static inline int unwind_ra(struct unwind_state *s, const struct bstack_rule *r, __u64 cfa,
+			    __u64 *ret_below, int *ret_has_below)
 {
+	__u64 pair[2];
+
 	if (r->ra_off == BSTACK_RA_IN_REG) {
 		/* Nothing was pushed: only where the registers are known, else a stack might never end. */
 		if (s->is_caller)
@@ -162,13 +168,19 @@ static inline int unwind_ra(struct unwind_state *s, const struct bstack_rule *r,
 	}
 	if (cfa <= s->sp) /* a caller's frame lies above */
 		return BSTACK_END_STUCK;
+	if (r->ra_off == -8 && !UNWIND_READ_PAIR(cfa - 16, pair)) {
+		*ret_below = pair[0];
+		*ret_has_below = 1;
+		s->ip = pair[1];
+		return 0;
+	}
 	return UNWIND_READ(cfa + (__u64)(__s64)r->ra_off, &s->ip) ? BSTACK_END_UNREADABLE : 0;
 }
 
 static inline int unwind_by_rule(struct unwind_state *s, const struct bstack_rule *r)
 {
-	__u64 cfa, bp = 0;
-	int end;
+	__u64 cfa, bp = 0, below = 0;
+	int end, has_below = 0;
 
 	if (r->cfa == BSTACK_CFA_ROOT)
 		return BSTACK_END_ROOT;
@@ -179,16 +191,22 @@ static inline int unwind_by_rule(struct unwind_state *s, const struct bstack_rul
 	cfa = unwind_cfa(s, r);
 	if (!cfa || (r->saved_bp && unwind_reg(s, BSTACK_BP, &bp)))
 		return BSTACK_END_UNREADABLE;
-	end = unwind_ra(s, r, cfa);
+	end = unwind_ra(s, r, cfa, &below, &has_below);
 	if (end)
 		return end;
-	for (int i = 0; i < BSTACK_REGS; i++) {
-		if (r->saved & (1 << i))
-			s->regs[i] = cfa + (__u64)(__s64)r->off[i];
-		else if (r->saved_bp & (1 << i))
-			s->regs[i] = bp + (__u64)(__s64)r->off[i];
-	}
 	s->stored |= r->saved | r->saved_bp;
+	for (int i = 0; i < BSTACK_REGS; i++) {
+		__u32 bit = 1U << i;
+
+		if (r->saved & bit && has_below && r->off[i] == -16) {
+			s->regs[i] = below;
+			s->stored &= ~bit;
+		} else if (r->saved & bit) {
+			s->regs[i] = cfa + (__u64)(__s64)r->off[i];
+		} else if (r->saved_bp & bit) {
+			s->regs[i] = bp + (__u64)(__s64)r->off[i];
+		}
+	}
 	s->sp = cfa;
 	s->is_caller = 1;
 	return 0;

@@ -25,13 +25,14 @@ static struct {
 	size_t look_ups;
 } host;
 
-#define LOOKUP(what, i)      (host.look_ups++, (size_t)(i) < host.what##_cnt ? &host.what##s[i] : NULL)
-#define UNWIND_ROW(i)        LOOKUP(row, i)
-#define UNWIND_PAGE(i)       LOOKUP(page, i)
-#define UNWIND_RULE(i)       LOOKUP(rule, i)
-#define UNWIND_MODULE(i)     LOOKUP(module, i)
-#define UNWIND_MAPPING(i)    LOOKUP(mapping, i)
-#define UNWIND_READ(addr, p) host_read(addr, p)
+#define LOOKUP(what, i)           (host.look_ups++, (size_t)(i) < host.what##_cnt ? &host.what##s[i] : NULL)
+#define UNWIND_ROW(i)             LOOKUP(row, i)
+#define UNWIND_PAGE(i)            LOOKUP(page, i)
+#define UNWIND_RULE(i)            LOOKUP(rule, i)
+#define UNWIND_MODULE(i)          LOOKUP(module, i)
+#define UNWIND_MAPPING(i)         LOOKUP(mapping, i)
+#define UNWIND_READ(addr, p)      host_read(addr, p)
+#define UNWIND_READ_PAIR(addr, p) (host_read(addr, p) || host_read((addr) + 8, (p) + 1))
 
 static int host_read(uint64_t addr, __u64 *ret)
 {

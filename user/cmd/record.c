@@ -236,13 +236,12 @@ static void summarize(const struct command *self, struct recording *r, const cha
 static int record_all(const struct command *self, const struct record_args *a, struct recording *r,
 		      struct child *child, char **argv, struct error *e)
 {
-	int err = recording_start(r, e), end_err;
+	int err = snapshots(r, a), end_err;
 
-	if (!err) {
-		err = snapshots(r, a);
-		if (err)
-			error_errno(e, -err, "cannot read the targets' mappings");
-	}
+	if (err)
+		error_errno(e, -err, "cannot read the targets' mappings");
+	else
+		err = recording_start(r, e);
 	if (!err && child->pid)
 		err = child_go(child, argv[0], e);
 	if (err)

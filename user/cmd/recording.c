@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #define STEP_MS       100
+#define TABLES_MAX_NS (2 * NSEC_PER_SEC) /* for unwind tables, at the start */
 #define FINISH_MAX_NS (5 * NSEC_PER_SEC) /* for samples on their way, at the end */
 
 struct recording {
@@ -298,6 +299,8 @@ static void priority_raise(bool is_raised)
 
 int recording_start(struct recording *r, struct error *e)
 {
+	if (r->unwinder) /* what is there already shall have its tables with the first sample */
+		unwinder_wait(r->unwinder, clock_mono_ns() + TABLES_MAX_NS);
 	if (r->has_priority)
 		priority_raise(true);
 	r->start_ns = r->flushed_ns = clock_mono_ns();

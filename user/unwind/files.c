@@ -6,6 +6,7 @@
 
 #include <elf.h>
 #include <linux/membarrier.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/auxv.h>
 #include <sys/syscall.h>
@@ -159,6 +160,18 @@ void files_collect(struct files *f)
 
 	while (maker_take(f->maker, false, &made))
 		table_take(f, &f->v[made.module], &made);
+}
+
+void files_wait(struct files *f, uint64_t until_ns)
+{
+	struct pollfd p = { .fd = maker_fd(f->maker), .events = POLLIN };
+	uint64_t now_ns;
+
+	while (!maker_is_idle(f->maker) && (now_ns = clock_mono_ns()) < until_ns) {
+		poll(&p, 1, (int)((until_ns - now_ns) / 1000000) + 1);
+		files_collect(f);
+	}
+	files_collect(f);
 }
 
 int files_wake_fd(const struct files *f)

@@ -8,13 +8,14 @@
 static _Thread_local const struct unwind_maps *arrays;
 static _Thread_local const struct stack_rest *stack;
 
-#define AT(array, cnt, i)    ((size_t)(i) < arrays->cnt ? &arrays->array[i] : NULL)
-#define UNWIND_ROW(i)        AT(rows, row_cnt, i)
-#define UNWIND_PAGE(i)       AT(pages, page_cnt, i)
-#define UNWIND_RULE(i)       AT(rules, rule_cnt, i)
-#define UNWIND_MODULE(i)     AT(modules, module_cnt, i)
-#define UNWIND_MAPPING(i)    AT(mappings, mapping_cnt, i)
-#define UNWIND_READ(addr, p) stack_read(addr, p)
+#define AT(array, cnt, i)         ((size_t)(i) < arrays->cnt ? &arrays->array[i] : NULL)
+#define UNWIND_ROW(i)             AT(rows, row_cnt, i)
+#define UNWIND_PAGE(i)            AT(pages, page_cnt, i)
+#define UNWIND_RULE(i)            AT(rules, rule_cnt, i)
+#define UNWIND_MODULE(i)          AT(modules, module_cnt, i)
+#define UNWIND_MAPPING(i)         AT(mappings, mapping_cnt, i)
+#define UNWIND_READ(addr, p)      stack_read(addr, p)
+#define UNWIND_READ_PAIR(addr, p) (stack_read(addr, p) || stack_read((addr) + 8, (p) + 1))
 
 static int stack_read(uint64_t addr, __u64 *ret)
 {

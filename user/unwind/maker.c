@@ -194,6 +194,16 @@ bool maker_take(struct maker *m, bool is_waiting, struct made_table *ret)
 	return true;
 }
 
+bool maker_is_idle(struct maker *m)
+{
+	bool is_idle;
+
+	pthread_mutex_lock(&m->lock);
+	is_idle = !m->open_cnt;
+	pthread_mutex_unlock(&m->lock);
+	return is_idle;
+}
+
 int maker_fd(const struct maker *m)
 {
 	return m->event_fd;

@@ -349,6 +349,11 @@ int unwinder_commit(struct unwinder *u)
 	return err;
 }
 
+void unwinder_wait(struct unwinder *u, uint64_t until_ns)
+{
+	files_wait(u->files, until_ns);
+}
+
 int unwinder_wake_fd(const struct unwinder *u)
 {
 	return files_wake_fd(u->files);
