@@ -250,12 +250,15 @@ static void make_sample(struct world *w, struct made_item *it)
 
 	if (rnd(w, 300) == 0)
 		*(rnd(w, 2) ? &p->start_ns : &p->exec_id) += 1000000; /* without an event */
-	if (p->known_start && (p->known_start != p->start_ns || p->known_exec != p->exec_id)) {
+	/* A stack without user frames says nothing of the process. */
+	if (cnt && p->known_start && (p->known_start != p->start_ns || p->known_exec != p->exec_id)) {
 		proc_forget(p);
 		p->since_ns = w->now_ns;
 	}
-	p->known_start = p->start_ns;
-	p->known_exec = p->exec_id;
+	if (cnt) {
+		p->known_start = p->start_ns;
+		p->known_exec = p->exec_id;
+	}
 	*e = (struct expected){ .time_ns = w->now_ns, .cnt = cnt, .cause = CAUSE_NONE };
 	for (size_t i = 0; i < cnt; i++)
 		it->ips[i] = A + rnd(w, PAGES * PAGE);
