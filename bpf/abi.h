@@ -203,6 +203,24 @@ struct bstack_step {
 };
 
 #define BSTACK_SAMPLE_TRUNCATED 1U /* the walk reached BSTACK_FRAMES */
+#define BSTACK_SAMPLE_STEADY    2U /* mm.seq holds: no mapping changed while the stack was taken */
+
+/*
+ * An address space at one moment. seq is its mm_lock_seq, which changes with each writer of mmap_lock: two
+ * moments with the same mm have the same mappings.
+ */
+struct bstack_mm {
+	__u64 start_ns; /* boot time at which the process's leader started, */
+	__u64 exec_id;  /* and how often it has exec'd: with pid, the process identity */
+	__u64 seq;
+};
+
+/* What the iterator over tasks tells of one. */
+struct bstack_mm_now {
+	struct bstack_mm mm;
+	__u32 is_steady; /* no writer was active: mm.seq holds */
+	__u32 unused;
+};
 
 /*
  * What a walk that lacked a table takes along, so that the loader can make the rest of it: the registers of the
@@ -221,10 +239,9 @@ struct bstack_step {
  * sent with CAUSE_SLOT_BUSY and no ids: only the loader can see whether its frames could have had any.
  */
 struct bstack_sample {
-	__u64 time_ns;  /* CLOCK_MONOTONIC */
-	__u64 start_ns; /* boot time at which the process's leader started, */
-	__u64 exec_id;  /* and how often it has exec'd: with pid, the process identity */
-	__u64 weight;   /* the event's period */
+	__u64 time_ns; /* CLOCK_MONOTONIC */
+	struct bstack_mm mm;
+	__u64 weight; /* the event's period */
 	__u32 pid, tid, cpu;
 	__u16 user_cnt, kernel_cnt;
 	__u16 id_cnt;

@@ -40,22 +40,32 @@ struct lock_state {
 	u64 seq; /* changes each time a writer finishes; 0 where the kernel has none */
 };
 
+/* mm is one that the verifier knows (BTF), so that its members are read without a call. */
 static __always_inline void lock_state_read(struct mm_struct *mm, struct lock_state *ret)
 {
 	/* On PREEMPT_RT a rw_semaphore has neither count nor owner. */
 	if (bpf_core_field_exists(mm->mmap_lock.count)) {
-		ret->count = BPF_CORE_READ(mm, mmap_lock.count.counter);
-		ret->owner = BPF_CORE_READ(mm, mmap_lock.owner.counter);
+		ret->count = mm->mmap_lock.count.counter;
+		ret->owner = mm->mmap_lock.owner.counter;
 	} else {
 		ret->count = 0;
 		ret->owner = 0;
 	}
 	ret->seq = 0;
-	if (bpf_core_field_exists(((struct mm_struct___6_13 *)mm)->mm_lock_seq.sequence)) {
-		ret->seq = BPF_CORE_READ((struct mm_struct___6_13 *)mm, mm_lock_seq.sequence);
-	} else if (bpf_core_field_exists(((struct mm_struct___6_4 *)mm)->mm_lock_seq)) {
-		ret->seq = (u32)BPF_CORE_READ((struct mm_struct___6_4 *)mm, mm_lock_seq);
-	}
+	if (bpf_core_field_exists(((struct mm_struct___6_13 *)mm)->mm_lock_seq.sequence))
+		ret->seq = ((struct mm_struct___6_13 *)mm)->mm_lock_seq.sequence;
+	else if (bpf_core_field_exists(((struct mm_struct___6_4 *)mm)->mm_lock_seq))
+		ret->seq = (u32)((struct mm_struct___6_4 *)mm)->mm_lock_seq;
+}
+
+/* Can a writer be seen, and is there none? Since 6.13 seq is odd while there is one; before it says nothing of it, and
+ * the lock itself must. */
+static __always_inline bool is_steady(struct mm_struct *mm, const struct lock_state *s)
+{
+	if (bpf_core_field_exists(((struct mm_struct___6_13 *)mm)->mm_lock_seq.sequence))
+		return !(s->seq & 1);
+	return bpf_core_field_exists(((struct mm_struct___6_4 *)mm)->mm_lock_seq) &&
+	       bpf_core_field_exists(mm->mmap_lock.count) && !(s->count & RWSEM_WRITER_LOCKED);
 }
 
 #endif

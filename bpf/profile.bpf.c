@@ -17,12 +17,18 @@
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
+static __always_inline void identity_read(struct task_struct *task, struct bstack_mm *ret)
+{
+	ret->start_ns = task->group_leader->start_boottime;
+	ret->exec_id = task->self_exec_id;
+}
+
 static __always_inline void sample_init(struct bstack_sample *s, struct task_struct *task, u32 pid,
 					u32 tid, u64 weight)
 {
 	s->time_ns = bpf_ktime_get_ns();
-	s->start_ns = task->group_leader->start_boottime;
-	s->exec_id = task->self_exec_id;
+	identity_read(task, &s->mm);
+	s->mm.seq = 0;
 	s->weight = weight;
 	s->pid = pid;
 	s->tid = tid;
@@ -65,10 +71,6 @@ static __always_inline void ids_read(void *ctx, struct scratch *sc, struct mm_st
 	u32 cnt = s->user_cnt;
 	long len;
 
-	if (!mm) {
-		s->cause = BSTACK_CAUSE_NO_MM;
-		return;
-	}
 	KEEP(cnt);
 	KEEP(ids_off);
 	if (cnt > BSTACK_FRAMES || ids_off > 2 * BSTACK_FRAMES * 8)
@@ -115,8 +117,10 @@ static __always_inline void user_by_fp(void *ctx, struct scratch *sc, struct mm_
 	if (s->user_cnt >= BSTACK_FRAMES)
 		s->flags |= BSTACK_SAMPLE_TRUNCATED;
 	/* Here a later step looks the stack up among the known ones, and is done when it is. */
-	if (s->user_cnt)
+	if (s->user_cnt && mm)
 		ids_read(ctx, sc, mm, off + s->user_cnt * 8);
+	else if (s->user_cnt)
+		s->cause = BSTACK_CAUSE_NO_MM;
 }
 
 /* By rows of .eh_frame, from the registers in walk.state. No lock is taken. */
@@ -150,6 +154,28 @@ static __always_inline bool regs_read(void *ctx, bool is_perf_event, struct unwi
 	return regs_at_entry(ret);
 }
 
+/* The user stack, and whether the mappings stayed the same meanwhile. */
+static __always_inline void user_read(void *ctx, bool is_perf_event, struct scratch *sc,
+				      struct mm_struct *mm, u32 off)
+{
+	struct bstack_sample *s = &sc->sample;
+	struct lock_state before = {}, after;
+
+	if (mm)
+		lock_state_read(mm, &before);
+	if (!settings.has_rows)
+		user_by_fp(ctx, sc, mm, off);
+	else if (regs_read(ctx, is_perf_event, &sc->walk.state))
+		user_by_rows(sc, s->pid, off);
+	if (!mm || !is_steady(mm, &before))
+		return;
+	lock_state_read(mm, &after);
+	if (after.seq != before.seq || !is_steady(mm, &after))
+		return;
+	s->mm.seq = before.seq;
+	s->flags |= BSTACK_SAMPLE_STEADY;
+}
+
 static __always_inline int sample_take(void *ctx, bool is_perf_event, u64 weight)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
@@ -169,10 +195,7 @@ static __always_inline int sample_take(void *ctx, bool is_perf_event, u64 weight
 	if (settings.has_kernel)
 		sc->sample.kernel_cnt = ips_read(ctx, sc, 0, 0);
 	off = sc->sample.kernel_cnt * 8;
-	if (!settings.has_rows)
-		user_by_fp(ctx, sc, task->mm, off);
-	else if (regs_read(ctx, is_perf_event, &sc->walk.state))
-		user_by_rows(sc, pid, off);
+	user_read(ctx, is_perf_event, sc, task->mm, off);
 	/* In the middle of exec the old stack may be gone, and its registers with it: then there is none. */
 	if (settings.has_rows && sc->sample.end != BSTACK_END_ROOT &&
 	    BPF_CORE_READ_BITFIELD(task, in_execve)) {
@@ -180,6 +203,7 @@ static __always_inline int sample_take(void *ctx, bool is_perf_event, u64 weight
 		sc->sample.id_cnt = 0;
 		sc->sample.step_cnt = 0;
 		sc->sample.stack_sz = 0;
+		sc->sample.flags = 0;
 		sc->sample.cause = BSTACK_CAUSE_NONE;
 	}
 	submit(sc, c);
@@ -196,6 +220,28 @@ SEC("tp")
 int on_tracepoint(void *ctx)
 {
 	return sample_take(ctx, false, 1);
+}
+
+/* One task's address space now: the loader reads its mappings between two looks at this. */
+SEC("iter/task")
+int on_mm_now(struct bpf_iter__task *ctx)
+{
+	struct task_struct *task = ctx->task;
+	struct bstack_mm_now now = {};
+	struct lock_state lock;
+	struct mm_struct *mm;
+
+	if (!task)
+		return 0;
+	identity_read(task, &now.mm);
+	mm = task->mm;
+	if (mm) {
+		lock_state_read(mm, &lock);
+		now.mm.seq = lock.seq;
+		now.is_steady = is_steady(mm, &lock);
+	}
+	bpf_seq_write(ctx->meta->seq, &now, sizeof(now));
+	return 0;
 }
 
 /* Not the sampling path: these may insert and delete. */

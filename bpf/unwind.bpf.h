@@ -105,7 +105,7 @@ static __always_inline u32 walk_rows(struct scratch *sc, u32 pid, u32 off)
 	struct walk_ctx ctx = { .sc = sc };
 
 	if (p && (!p->start_ns ||
-		  (p->start_ns == sc->sample.start_ns && p->exec_id == sc->sample.exec_id)))
+		  (p->start_ns == sc->sample.mm.start_ns && p->exec_id == sc->sample.mm.exec_id)))
 		w->process = *p;
 	else
 		w->process.cnt = 0;

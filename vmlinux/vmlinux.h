@@ -140,6 +140,15 @@ struct task_struct {
 	char comm[16];
 };
 
+struct seq_file;
+struct bpf_iter_meta {
+	struct seq_file *seq;
+};
+struct bpf_iter__task {
+	struct bpf_iter_meta *meta;
+	struct task_struct *task;
+};
+
 #pragma clang attribute pop
 
 /* The context of perf_event programs: rewritten by the verifier, not CO-RE. */

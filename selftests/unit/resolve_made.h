@@ -125,8 +125,7 @@ __attribute__((unused)) static struct raw_sample made_raw(uint32_t pid, uint64_t
 {
 	return (struct raw_sample){
 		.time_ns = time_ns,
-		.start_ns = pid == (uint32_t)getpid() ? self_start_ns() : 1,
-		.exec_id = 1,
+		.mm = { .start_ns = pid == (uint32_t)getpid() ? self_start_ns() : 1, .exec_id = 1 },
 		.weight = time_ns,
 		.pid = pid,
 		.tid = pid,

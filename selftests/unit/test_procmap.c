@@ -643,7 +643,7 @@ static void path_beyond_path_max(void)
 			uint64_t ip = t == 10 ? (uint64_t)deep : loaded_ip(&self, self.seg_off);
 			struct raw_sample s = made_raw((uint32_t)getpid(), t, &ip, 1, NULL);
 
-			s.start_ns = 0;
+			s.mm.start_ns = 0;
 			CHECK_EQ(resolver_sample(m.r, &s), 0);
 		}
 		CHECK_EQ(resolver_advance(m.r, 20), 0);

@@ -299,7 +299,7 @@ static void exec_unseen_voids_answers(void)
 
 	if (!asked(&m))
 		return;
-	s.exec_id++;
+	s.mm.exec_id++;
 	CHECK_EQ(resolver_sample(m.r, &s), 0);
 	CHECK_EQ(resolver_advance(m.r, 200), 0);
 	CHECK_EQ(resolver_counters(m.r)->queries, 2);
@@ -470,11 +470,11 @@ static void gone_before_it_was_asked(void)
 	sample_valid(&m, (uint32_t)pid, 11, ip, &self.build_id, self.seg_off);
 	CHECK_EQ(resolver_advance(m.r, 12), 0);
 	CHECK_EQ(resolver_counters(m.r)->queries, 1); /* once is enough */
-	s.start_ns -= NSEC_PER_SEC; /* a number used again: not the one that was sampled */
+	s.mm.start_ns -= NSEC_PER_SEC; /* a number used again: not the one that was sampled */
 	CHECK_EQ(resolver_sample(m.r, &s), 0);
 	s.pid = (uint32_t)pid;
 	s.time_ns = 14;
-	s.start_ns = 1;
+	s.mm.start_ns = 1;
 	s.ids = &id;
 	CHECK_EQ(resolver_sample(m.r, &s), 0);
 	CHECK_EQ(resolver_advance(m.r, 15), 0);
@@ -559,7 +559,7 @@ static int denied_child(void)
 	struct made m;
 	int code_ = 0;
 
-	s.start_ns = 0;
+	s.mm.start_ns = 0;
 	query_open(&m);
 	if (resolver_sample(m.r, &s) || resolver_advance(m.r, END))
 		code_ = 2;

@@ -406,12 +406,12 @@ static void number_used_again(void)
 	event(&m, MAP_EVENT_EXIT, 12, P, 0);
 	event(&m, MAP_EVENT_FORK, 20, P, P - 9); /* of an unknown parent: nothing of the old */
 	s = made_raw(P, 21, &ip, 1, NULL);
-	s.start_ns = 2;
+	s.mm.start_ns = 2;
 	CHECK_EQ(resolver_sample(m.r, &s), 0);
 	event_mmap(&m, 30, P - 1, A, A + PAGE, 0, 2, VMA_FILE);
 	event(&m, MAP_EVENT_FORK, 40, P, P - 1);
 	s.time_ns = 41;
-	s.start_ns = 3;
+	s.mm.start_ns = 3;
 	CHECK_EQ(resolver_sample(m.r, &s), 0);
 	CHECK_EQ(resolver_advance(m.r, 100), 0);
 	check_timeline(&m, 0, 1, 0);
@@ -431,8 +431,8 @@ static void identity_changes_unseen(void)
 		made_open(&m);
 		event_mmap(&m, 10, P, A, A + PAGE, 0, 1, VMA_FILE);
 		sample_ip(&m, P, 20, A);
-		s.start_ns += i == 1;
-		s.exec_id += i == 2;
+		s.mm.start_ns += i == 1;
+		s.mm.exec_id += i == 2;
 		CHECK_EQ(resolver_sample(m.r, &s), 0);
 		s.time_ns = 50;
 		event_mmap(&m, 40, P, A, A + PAGE, 0, 2, VMA_FILE);

@@ -28,6 +28,7 @@ struct builder {
 	struct symbols *syms;
 	const struct resolver *resolver;
 	struct unwinder *unwinder;
+	struct session *session;
 	struct jit jits[JIT_MAX];
 	size_t jit_next;
 	uint8_t *roots; /* enum root_state, by location */
@@ -64,6 +65,11 @@ void builder_set_resolver(struct builder *b, const struct resolver *r)
 	b->resolver = r;
 }
 
+void builder_set_session(struct builder *b, struct session *s)
+{
+	b->session = s;
+}
+
 void builder_set_unwinder(struct builder *b, struct unwinder *u)
 {
 	b->unwinder = u;
@@ -74,11 +80,11 @@ static struct jit *jit_get(struct builder *b, const struct raw_sample *s)
 	struct jit *j;
 
 	for (size_t i = 0; i < JIT_MAX; i++)
-		if (b->jits[i].pid == s->pid && b->jits[i].start_ns == s->start_ns)
+		if (b->jits[i].pid == s->pid && b->jits[i].start_ns == s->mm.start_ns)
 			return &b->jits[i];
 	j = &b->jits[b->jit_next++ % JIT_MAX];
 	perf_map_free(j->map);
-	*j = (struct jit){ .pid = s->pid, .start_ns = s->start_ns };
+	*j = (struct jit){ .pid = s->pid, .start_ns = s->mm.start_ns };
 	return j;
 }
 
@@ -415,6 +421,13 @@ static int on_sample(void *ctx, const struct resolved_sample *rs)
 	return 0;
 }
 
+static int on_mm(void *ctx, pid_t pid, struct bstack_mm *ret)
+{
+	struct builder *b = ctx;
+
+	return b->session ? session_mm(b->session, pid, ret) : -ENOTSUP;
+}
+
 static void on_module(void *ctx, const struct module *m, pid_t pid, uint64_t start, uint64_t end)
 {
 	struct builder *b = ctx;
@@ -425,5 +438,6 @@ static void on_module(void *ctx, const struct module *m, pid_t pid, uint64_t sta
 const struct resolver_ops builder_ops = {
 	.on_sample = on_sample,
 	.on_step = on_step,
+	.on_mm = on_mm,
 	.on_module = on_module,
 };

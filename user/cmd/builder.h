@@ -6,6 +6,7 @@
 #ifndef BSTACK_BUILDER_H
 #define BSTACK_BUILDER_H
 
+#include "collect/session.h"
 #include "profile/model.h"
 #include "resolve/resolver.h"
 #include "symbol/symbol.h"
@@ -18,6 +19,8 @@ void builder_free(struct builder *b);
 void builder_set_resolver(struct builder *b, const struct resolver *r);
 /* Stacks come with the steps of this unwinder; NULL: all are walked by frame pointer. */
 void builder_set_unwinder(struct builder *b, struct unwinder *u);
+/* Whom to ask for a process's address space; NULL: nobody. */
+void builder_set_session(struct builder *b, struct session *s);
 /* struct resolver_ops, with the builder as ctx */
 extern const struct resolver_ops builder_ops;
 

@@ -57,8 +57,8 @@ static int on_sample(void *ctx, const struct bstack_sample *s, size_t sz)
 	struct stack_rest rest;
 	struct raw_sample raw = {
 		.time_ns = s->time_ns,
-		.start_ns = s->start_ns,
-		.exec_id = s->exec_id,
+		.mm = s->mm,
+		.is_steady = s->flags & BSTACK_SAMPLE_STEADY,
 		.weight = s->weight,
 		.pid = s->pid,
 		.tid = s->tid,
@@ -241,6 +241,8 @@ int recording_open(const struct session_opts *o, const char *path, const char *c
 			resolver_force_text(r->resolver);
 		err = session_open(o, &session_ops, r, &r->session, e);
 	}
+	if (!err)
+		builder_set_session(r->builder, r->session);
 	if (!err && o->has_rows) {
 		err = unwinder_new(session_unwind_maps(r->session), &r->unwinder);
 		if (!err)

@@ -590,3 +590,27 @@ int session_cost(struct session *s, uint64_t *ret_runs, uint64_t *ret_ns)
 	*ret_ns = info.run_time_ns;
 	return 0;
 }
+
+/* An iterator over one task (Linux 6.1): what it writes is there with the first read. */
+int session_mm(struct session *s, pid_t pid, struct bstack_mm *ret)
+{
+	union bpf_iter_link_info info = { .task.tid = (uint32_t)pid };
+	LIBBPF_OPTS(bpf_link_create_opts, opts, .iter_info = &info, .iter_info_len = sizeof(info));
+	int prog = bpf_program__fd(s->skel->progs.on_mm_now), fd CLEANUP(cleanup_close) = -1;
+	int link CLEANUP(cleanup_close) = bpf_link_create(prog, 0, BPF_TRACE_ITER, &opts);
+	struct bstack_mm_now now;
+	ssize_t len;
+
+	if (link < 0)
+		return -errno;
+	fd = bpf_iter_create(link);
+	if (fd < 0)
+		return -errno;
+	len = read(fd, &now, sizeof(now));
+	if (len < 0)
+		return -errno;
+	if (len != sizeof(now))
+		return -ESRCH;
+	*ret = now.mm;
+	return now.is_steady ? 0 : -EAGAIN;
+}

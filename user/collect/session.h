@@ -52,6 +52,9 @@ int session_wake_on(struct session *s, int fd);
 /* Our own child, stopped before its exec: sampled from its exec on. */
 int session_add_at_exec(struct session *s, pid_t pid, struct error *e);
 int session_start(struct session *s, struct error *e);
+/* A process's address space now. 0; -EAGAIN: a writer of its mmap_lock is active, or the kernel tells no sequence
+ * (before Linux 6.4); -ESRCH; -errno. */
+int session_mm(struct session *s, pid_t pid, struct bstack_mm *ret);
 /* No more samples; the side band goes on. */
 void session_stop(struct session *s);
 /*

@@ -111,10 +111,14 @@ static bool decide_valid(struct resolver *r, const struct span *s, const struct 
 	return true;
 }
 
-bool frame_decide(struct resolver *r, struct process *p, const struct raw_id *id, uint64_t time_ns,
-		  struct resolved_frame *f)
+/* Nothing executable is there: the snapshot was of all that is. */
+static const struct span nothing = { .kind = VMA_HOLE, .module = UINT32_MAX };
+
+bool frame_decide(struct resolver *r, struct process *p, const struct raw_id *id,
+		  const struct raw_sample *raw, struct resolved_frame *f)
 {
-	const struct span *s = mapset_find(&p->maps, f->ip);
+	bool is_checked = process_is_checked(p, raw);
+	const struct span *s = mapset_find(is_checked ? &p->checked.maps : &p->maps, f->ip);
 
 	if (f->ip < PAGE_SZ || f->ip >= USER_END) {
 		unresolved(f, REASON_GARBAGE);
@@ -123,7 +127,10 @@ bool frame_decide(struct resolver *r, struct process *p, const struct raw_id *id
 			f->fallback = id->is_valid ? FFB_BAD_OFFSET : FFB_NO_VMA;
 		return true;
 	}
-	if (!s || s->since_ns > time_ns) /* a sample that came late meets a newer mapping: ask */
+	if (is_checked && !s) /* the kernel's frames want to know more: what is there instead */
+		s = id ? mapset_find(&p->maps, f->ip) : &nothing;
+	if (!s ||
+	    s->since_ns > raw->time_ns) /* a sample that came late meets a newer mapping: ask */
 		return false;
 	if (id && id->is_valid)
 		return decide_valid(r, s, id, f);

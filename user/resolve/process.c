@@ -8,12 +8,15 @@
 #include <string.h>
 #include <unistd.h>
 
-#define PROCESSES_MAX  ((size_t)1 << 22)
-#define MODULES_MAX    ((size_t)1 << 20)
-#define ANSWERS_MAX    ((size_t)1 << 20)
-#define OPEN_TRIES     64
-#define EXITED_MAX     1024 /* look whether the exited are gone when there are more */
-#define EXITED_KEEP_NS (5 * NSEC_PER_SEC)
+#define PROCESSES_MAX      ((size_t)1 << 22)
+#define MODULES_MAX        ((size_t)1 << 20)
+#define ANSWERS_MAX        ((size_t)1 << 20)
+#define OPEN_TRIES         64
+#define EXITED_MAX         1024 /* look whether the exited are gone when there are more */
+#define EXITED_KEEP_NS     (5 * NSEC_PER_SEC)
+#define CHECK_PAUSE_NS     (20 * 1000000ULL)
+#define CHECK_PAUSE_MAX_NS (10 * NSEC_PER_SEC)
+#define CHECK_SHARE        20
 
 /*
  * The kernel's walk gives 20 bytes, zero-filled, and no length: a build-id of 8 or 16 bytes comes with
@@ -132,6 +135,7 @@ void process_release(struct process *p)
 	answers_drop(p);
 	free(p->answers);
 	mapset_release(&p->maps);
+	mapset_release(&p->checked.maps);
 	*p = (struct process){};
 }
 
@@ -352,6 +356,26 @@ static uint64_t changed_ns(const struct resolver *r, const struct process *p, ui
 	return ns;
 }
 
+/* What /proc said as a span. */
+static int span_make(struct resolver *r, const struct process *p, const struct vma *v,
+		     enum evidence evidence, struct span *ret)
+{
+	int err = 0;
+
+	*ret = (struct span){ .start = v->start,
+			      .end = v->end,
+			      .off = v->off,
+			      .kind = v->kind,
+			      .module = UINT32_MAX,
+			      .evidence = evidence };
+	if (v->kind == VMA_FILE) {
+		err = module_intern(r, &v->build_id, v->path, &ret->module);
+		if (!err)
+			module_open(r, ret->module, (pid_t)p->pid, v->start, v->end, v->path);
+	}
+	return err;
+}
+
 /* Turn what /proc said into an answer of p's. */
 static int answer_take(struct resolver *r, struct process *p, const struct vma *v,
 		       uint64_t asked_ns, struct answer **ret)
@@ -360,21 +384,10 @@ static int answer_take(struct resolver *r, struct process *p, const struct vma *
 		.asked_ns = asked_ns,
 		.answered_ns = clock_mono_ns(),
 		.from_ns = changed_ns(r, p, v->start, v->end),
-		.span = { .start = v->start,
-			  .end = v->end,
-			  .off = v->off,
-			  .kind = v->kind,
-			  .module = UINT32_MAX,
-			  .evidence = EVID_QUERY },
 	};
-	int err = 0;
+	int err = span_make(r, p, v, EVID_QUERY, &a.span);
 
 	a.ready_ns = a.answered_ns + RESOLVER_SLACK_NS;
-	if (v->kind == VMA_FILE) {
-		err = module_intern(r, &v->build_id, v->path, &a.span.module);
-		if (!err)
-			module_open(r, a.span.module, (pid_t)p->pid, v->start, v->end, v->path);
-	}
 	return err ? err : answer_add(p, &a, ret);
 }
 
@@ -449,4 +462,92 @@ int resolver_snapshot(struct resolver *r, pid_t pid)
 	}
 	procmap_close(map);
 	return err == -ENOENT ? 0 : ask_failed(p, err);
+}
+
+static bool mm_same(const struct bstack_mm *a, const struct bstack_mm *b)
+{
+	return a->start_ns == b->start_ns && a->exec_id == b->exec_id && a->seq == b->seq;
+}
+
+bool process_is_checked(const struct process *p, const struct raw_sample *s)
+{
+	return s->is_steady && p->checked.is_valid && mm_same(&p->checked.mm, &s->mm);
+}
+
+static int check_read(struct resolver *r, struct process *p, struct mapset *ret)
+{
+	struct procmap *map;
+	struct vma vma = {};
+	int err = procmap_open((pid_t)p->pid, 0, &map); /* who it is, the two looks say */
+
+	if (err)
+		return err;
+	if (r->is_text)
+		procmap_force_text(map);
+	for (;;) {
+		struct span s;
+
+		err = procmap_next_exec(map, vma.end, &vma);
+		if (err)
+			break;
+		err = span_make(r, p, &vma, EVID_PROVEN, &s);
+		if (!err)
+			err = mapset_put(ret, &s);
+		if (err)
+			break;
+	}
+	procmap_close(map);
+	return err == -ENOENT ? 0 : err;
+}
+
+/* One look, the mappings, another look: 0 when all of it is of the sample's address space. */
+static int check_once(struct resolver *r, struct process *p, const struct raw_sample *s,
+		      struct mapset *ret)
+{
+	struct bstack_mm now;
+	int err = r->ops->on_mm(r->ctx, (pid_t)p->pid, &now);
+
+	if (!err && !mm_same(&now, &s->mm))
+		err = -EAGAIN;
+	if (!err)
+		err = check_read(r, p, ret);
+	if (!err)
+		err = r->ops->on_mm(r->ctx, (pid_t)p->pid, &now);
+	return !err && !mm_same(&now, &s->mm) ? -EAGAIN : err;
+}
+
+/*
+ * A process whose sequence moves with each allocation is looked at more and more seldom, and all looks together
+ * take no more than one part in CHECK_SHARE of the time.
+ */
+int process_check(struct resolver *r, struct process *p, const struct raw_sample *s)
+{
+	struct checked *c = &p->checked;
+	struct mapset maps = {};
+	uint64_t now_ns = clock_mono_ns(), end_ns;
+	int err;
+
+	if (!r->ops->on_mm || !s->is_steady || !s->user_cnt || process_is_checked(p, s) ||
+	    now_ns < c->again_ns || (now_ns < r->check_again_ns && !r->is_finishing))
+		return 0;
+	r->counters.checks++;
+	err = check_once(r, p, s, &maps);
+	end_ns = clock_mono_ns();
+	r->check_again_ns = end_ns + (end_ns - now_ns) * (CHECK_SHARE - 1);
+	if (err) {
+		mapset_release(&maps);
+		c->pause_ns = c->pause_ns ? 2 * c->pause_ns : CHECK_PAUSE_NS;
+		if (c->pause_ns > CHECK_PAUSE_MAX_NS)
+			c->pause_ns = CHECK_PAUSE_MAX_NS;
+		c->again_ns = end_ns + c->pause_ns;
+		return err == -ENOMEM ? err : 0;
+	}
+	mapset_release(&c->maps);
+	*c = (struct checked){
+		.is_valid = true,
+		.mm = s->mm,
+		.maps = maps,
+		.again_ns = end_ns + CHECK_PAUSE_NS,
+	};
+	return 0;
 }

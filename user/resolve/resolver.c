@@ -162,10 +162,10 @@ int resolver_event(struct resolver *r, const struct map_event *e)
 /* A process under this number that is not the one we know: a change the stream did not show. */
 static void identity_check(struct process *p, const struct raw_sample *s)
 {
-	if (p->start_ns && (p->start_ns != s->start_ns || p->exec_id != s->exec_id))
+	if (p->start_ns && (p->start_ns != s->mm.start_ns || p->exec_id != s->mm.exec_id))
 		process_renew(p, s->time_ns);
-	p->start_ns = s->start_ns;
-	p->exec_id = s->exec_id;
+	p->start_ns = s->mm.start_ns;
+	p->exec_id = s->mm.exec_id;
 }
 
 /* The kernel walked the stack twice: an address it could not resolve must be the raw walk's. */
@@ -237,7 +237,7 @@ static int frames_decide(struct resolver *r, struct process *p, struct pending *
 		struct resolved_frame *f = &s->frames[i];
 		struct answer *a;
 
-		if (frame_decide(r, p, id_of(s, i), s->raw.time_ns, f))
+		if (frame_decide(r, p, id_of(s, i), &s->raw, f))
 			continue;
 		err = process_ask(r, p, f->ip, s->raw.time_ns, &a);
 		if (!a) {
@@ -305,6 +305,8 @@ static int sample_replay(struct resolver *r, struct pending *s)
 		frame_init(s, i, i > 0);
 	if (s->has_rest)
 		s->frames[s->raw.user_cnt - 1].is_caller = s->rest.state.is_caller;
+	if (!err)
+		err = process_check(r, p, &s->raw);
 	if (!err)
 		err = sample_decide(r, p, s, 0);
 	if (!s->wait_cnt) {

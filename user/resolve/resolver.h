@@ -13,6 +13,9 @@
  * event is stamped a little after the mapping changed: one within RESOLVER_SLACK_NS of the
  * answer voids it.
  *
+ * A process's mappings that were read between two looks at its mm_lock_seq, which found the same, hold for every
+ * sample with that sequence, whatever the time: then its frames are proven, and wait for nothing.
+ *
  * Frames are never attributed on a guess: what stays unknown says why (enum reason). One thread.
  */
 #ifndef BSTACK_RESOLVE_RESOLVER_H
@@ -46,7 +49,8 @@ struct stack_rest {
 /* A sample as collected. Arrays belong to the caller and are copied. */
 struct raw_sample {
 	uint64_t time_ns;
-	uint64_t start_ns, exec_id; /* process identity, with pid */
+	struct bstack_mm mm; /* with pid, the process identity; seq holds when is_steady */
+	bool is_steady;
 	uint64_t weight;
 	uint32_t pid, tid;
 	enum cause cause;
@@ -118,6 +122,9 @@ struct resolver_ops {
 	 * a sample with a rest, whose frames up to f are resolved.
 	 */
 	int (*on_step)(void *ctx, struct stack_rest *rest, const struct resolved_frame *f);
+	/* The process's address space now. 0 and it is steady; else -EAGAIN (a writer is active), -errno. NULL: cannot be
+	 * asked. */
+	int (*on_mm)(void *ctx, pid_t pid, struct bstack_mm *ret);
 	/* A module was met, in this process's mapping, maybe for the last time: keep what you need
 	 * of its file. pid 0: only the path is known. */
 	void (*on_module)(void *ctx, const struct module *m, pid_t pid, uint64_t start,
@@ -128,6 +135,7 @@ struct resolver_counters {
 	uint64_t lost_memory; /* samples dropped: too many waited, or no memory */
 	uint64_t queries;     /* of /proc */
 	uint64_t waits;       /* samples that waited for an answer */
+	uint64_t checks;      /* mappings read as a whole, between two looks */
 };
 
 struct resolver;

@@ -20,10 +20,20 @@ struct answer {
 	size_t ref_cnt;
 };
 
+/* All executable mappings, as they were whenever the address space was this one. */
+struct checked {
+	bool is_valid;
+	struct bstack_mm mm;
+	struct mapset maps;
+	uint64_t again_ns; /* not before this moment */
+	uint64_t pause_ns; /* grows while the sequence moves too fast to be caught */
+};
+
 struct process {
 	uint32_t pid;
 	uint64_t start_ns, exec_id; /* 0/0 until a sample tells */
-	bool is_gone;               /* a query found it gone, or it exited */
+	struct checked checked;
+	bool is_gone; /* a query found it gone, or it exited */
 	bool is_denied;
 	bool is_followed;  /* every executable mapping since its exec came as an event */
 	uint64_t since_ns; /* of its exec, or of the sample that showed another identity */
@@ -73,6 +83,7 @@ struct resolver {
 	struct pending *wait_head, **wait_tail;
 	size_t pending_sz;
 	struct resolver_counters counters;
+	uint64_t check_again_ns; /* no process_check before this moment */
 	bool is_text, is_finishing;
 };
 
@@ -85,6 +96,9 @@ void process_release(struct process *p);
 /* p is another process or program than before time_ns, under the same number. */
 void process_renew(struct process *p, uint64_t time_ns);
 int process_event(struct resolver *r, const struct map_event *e);
+/* Read all of its mappings, should they be those of the sample: then p->checked holds for it. */
+int process_check(struct resolver *r, struct process *p, const struct raw_sample *s);
+bool process_is_checked(const struct process *p, const struct raw_sample *s);
 /* Enter the answers that the stream has passed. */
 int process_settle(struct process *p, uint64_t now_ns);
 /* The answer of /proc for addr: one still waiting, or asked for now. NULL in *ret with 0: the
@@ -99,8 +113,8 @@ void module_open(struct resolver *r, uint32_t module, pid_t pid, uint64_t start,
 
 /* frame.c: the decision about one frame */
 /* With what the mapset knows: true when decided; false: /proc must be asked. */
-bool frame_decide(struct resolver *r, struct process *p, const struct raw_id *id, uint64_t time_ns,
-		  struct resolved_frame *f);
+bool frame_decide(struct resolver *r, struct process *p, const struct raw_id *id,
+		  const struct raw_sample *raw, struct resolved_frame *f);
 /* With the answer it waited for, NULL when there is none. */
 void frame_settle(struct resolver *r, const struct process *p, const struct raw_id *id,
 		  uint64_t time_ns, const struct answer *a, struct resolved_frame *f);
