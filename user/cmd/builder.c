@@ -2,6 +2,7 @@
 /* builder.c - each frame gets its mapping and location, each stack its outcome, each sample its labels. */
 #include "cmd/builder.h"
 #include "bpf/abi.h"
+#include "cmd/locations.h"
 
 #include <string.h>
 
@@ -17,24 +18,15 @@ struct jit {
 	uint64_t opened_ns;
 };
 
-enum root_state {
-	ROOT_UNKNOWN,
-	ROOT_NO,
-	ROOT_YES
-};
-
 struct builder {
 	struct model *model;
 	struct symbols *syms;
+	struct locations locations;
 	const struct resolver *resolver;
 	struct unwinder *unwinder;
 	struct session *session;
 	struct jit jits[JIT_MAX];
 	size_t jit_next;
-	uint8_t *roots; /* enum root_state, by location */
-	size_t root_cnt, root_cap;
-	bool has_vdso;
-	struct build_id vdso_id;
 };
 
 int builder_new(struct model *m, struct symbols *syms, struct builder **ret)
@@ -45,7 +37,7 @@ int builder_new(struct model *m, struct symbols *syms, struct builder **ret)
 		return -ENOMEM;
 	b->model = m;
 	b->syms = syms;
-	b->has_vdso = !symbols_vdso(syms, &b->vdso_id);
+	locations_init(&b->locations, m, syms);
 	*ret = b;
 	return 0;
 }
@@ -56,7 +48,7 @@ void builder_free(struct builder *b)
 		return;
 	for (size_t i = 0; i < JIT_MAX; i++)
 		perf_map_free(b->jits[i].map);
-	free(b->roots);
+	locations_release(&b->locations);
 	free(b);
 }
 
@@ -106,63 +98,13 @@ static const char *jit_name(struct builder *b, const struct raw_sample *s, uint6
 	return perf_map_find(map, addr);
 }
 
-/* A mapping without a file: its kind is all there is to it. */
-static int plain_location(struct builder *b, enum module_kind kind, uint64_t addr,
-			  uint32_t function, uint32_t *ret)
-{
-	struct mapping map = { .kind = kind };
-	uint32_t mapping;
-	int err;
-
-	if (kind == MODULE_VDSO && b->has_vdso)
-		map.build_id = b->vdso_id;
-	err = strtab_add(&b->model->strings, module_kind_name(kind), &map.path);
-	if (!err)
-		err = model_mapping(b->model, &map, &mapping);
-	return err ? err : model_location(b->model, mapping, addr, function, ret);
-}
-
 static int file_location(struct builder *b, const struct resolved_frame *f, bool is_caller,
 			 uint32_t *ret)
 {
 	const struct module *mod = resolver_module(b->resolver, f->module);
 	const struct elfseg *seg = mod->is_segs_known ? elfsegs_find(&mod->segs, f->off) : NULL;
-	struct mapping map = {
-		.kind = mod->build_id.sz ? MODULE_ELF : MODULE_NO_ID,
-		.build_id = mod->build_id,
-	};
-	uint64_t addr = f->off;
-	uint32_t mapping;
-	int err;
 
-	if (seg) {
-		map.is_segment_known = true;
-		map.start = seg->vaddr;
-		map.limit = seg->vaddr + seg->sz;
-		map.file_off = seg->off;
-		addr = seg->vaddr + (f->off - seg->off);
-	}
-	err = strtab_add(&b->model->strings, mod->path, &map.path);
-	if (!err)
-		err = model_mapping(b->model, &map, &mapping);
-	return err ? err : model_location(b->model, mapping, addr - is_caller, MODEL_NONE, ret);
-}
-
-static int jit_location(struct builder *b, const struct raw_sample *s, uint64_t addr,
-			struct frame *f)
-{
-	const char *name = jit_name(b, s, addr);
-	uint32_t function;
-	int err;
-
-	if (!name)
-		return plain_location(b, MODULE_ANON, addr, MODEL_NONE, &f->location);
-	err = model_function(b->model, name, name, &function);
-	if (err)
-		return err;
-	f->evidence = EVID_JIT;
-	f->reason = REASON_NO;
-	return plain_location(b, MODULE_JIT, addr, function, &f->location);
+	return location_file(&b->locations, &mod->build_id, mod->path, seg, f->off, is_caller, ret);
 }
 
 static int user_frame(struct builder *b, const struct raw_sample *s,
@@ -170,49 +112,14 @@ static int user_frame(struct builder *b, const struct raw_sample *s,
 {
 	*f = (struct frame){ .evidence = (uint8_t)rf->evidence, .reason = (uint8_t)rf->reason };
 	if (rf->evidence == EVID_VDSO)
-		return plain_location(b, MODULE_VDSO, rf->off - is_caller, MODEL_NONE,
+		return location_plain(&b->locations, MODULE_VDSO, rf->off - is_caller, MODEL_NONE,
 				      &f->location);
 	if (rf->kind == VMA_ANON)
-		return jit_location(b, s, rf->ip - is_caller, f);
+		return location_jit(&b->locations, jit_name(b, s, rf->ip - is_caller),
+				    rf->ip - is_caller, f);
 	if (rf->module != UINT32_MAX)
 		return file_location(b, rf, is_caller, &f->location);
-	return plain_location(b, MODULE_OTHER, rf->ip, MODEL_NONE, &f->location);
-}
-
-static int kernel_frame(struct builder *b, uint64_t ip, bool is_caller, struct frame *f)
-{
-	struct sym_name name;
-	uint32_t function = MODEL_NONE;
-	int err = 0;
-
-	*f = (struct frame){ .evidence = EVID_KERNEL_TEXT };
-	ip -= is_caller;
-	if (!symbols_find_kernel(b->syms, ip, &name))
-		err = model_function(b->model, name.name, name.system_name, &function);
-	return err ? err : plain_location(b, MODULE_KERNEL, ip, function, &f->location);
-}
-
-/* Does the unwind information say that nobody called this frame? Asked once a location. */
-static bool is_root(struct builder *b, uint32_t location)
-{
-	const struct location *l = &b->model->locations[location];
-	const struct mapping *map = &b->model->mappings[l->mapping];
-
-	if (map->kind != MODULE_ELF || !map->is_segment_known)
-		return false;
-	if (location >= b->root_cnt) {
-		if (array_reserve(&b->roots, &b->root_cap, location + 1, 1, UINT32_MAX))
-			return false;
-		memset(b->roots + b->root_cnt, ROOT_UNKNOWN, b->root_cap - b->root_cnt);
-		b->root_cnt = b->root_cap;
-	}
-	if (b->roots[location] == ROOT_UNKNOWN)
-		b->roots[location] =
-			symbols_is_root(b->syms, &map->build_id,
-					strtab_get(&b->model->strings, map->path), l->addr)
-				? ROOT_YES
-				: ROOT_NO;
-	return b->roots[location] == ROOT_YES;
+	return location_plain(&b->locations, MODULE_OTHER, rf->ip, MODEL_NONE, &f->location);
 }
 
 /* How a walk ended, in the profile's words. */
@@ -244,7 +151,8 @@ static void outcome_set(struct builder *b, const struct raw_sample *s, enum stop
 		out->stop = (uint8_t)cut;
 	} else if (s->is_truncated) {
 		out->outcome = OUTCOME_TRUNCATED;
-	} else if (end == BSTACK_END_FP && is_root(b, frames[cnt - 1].location)) {
+	} else if (end == BSTACK_END_FP &&
+		   location_is_root(&b->locations, frames[cnt - 1].location)) {
 		out->outcome = OUTCOME_ROOTED;
 	} else {
 		out->outcome = (uint8_t)ends[end].outcome;
@@ -398,7 +306,7 @@ static int on_sample(void *ctx, const struct resolved_sample *rs)
 	int err = 0;
 
 	for (size_t i = 0; i < s->kernel_cnt && !err; i++)
-		err = kernel_frame(b, s->kernel_ips[i], i > 0, &frames[cnt++]);
+		err = location_kernel(&b->locations, s->kernel_ips[i], i > 0, &frames[cnt++]);
 	for (size_t i = 0; i < user_cnt && !err; i++)
 		err = user_frame(b, s, &rs->frames[i], is_caller[i], &frames[cnt++]);
 	if (!err)
