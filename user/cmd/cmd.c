@@ -138,3 +138,12 @@ bool cmd_parse(const struct command *self, int argc, char **argv, void *into, in
 	}
 	return false;
 }
+
+void cmd_line(int argc, char **argv, struct buf *ret)
+{
+	buf_str(ret, "bstack");
+	for (int i = 0; i < argc; i++) {
+		buf_char(ret, ' ');
+		buf_str(ret, argv[i]);
+	}
+}

@@ -37,6 +37,8 @@ void cmd_say(const struct command *self, const char *fmt, ...) PRINTF(2, 3);
  */
 bool cmd_parse(const struct command *self, int argc, char **argv, void *into, int *ret_first,
 	       int *ret_code);
+/* The command line, as a profile keeps it. */
+void cmd_line(int argc, char **argv, struct buf *ret);
 /* Say that memory ran out: EXIT_FAILED. */
 int cmd_no_memory(const struct command *self);
 /* Say so when the recording of m did not end in order. */

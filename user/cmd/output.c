@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* output.c - see output.h. */
 #include "cmd/output.h"
+#include "profile/pprof.h"
 
 #include <fcntl.h>
 #include <signal.h>
@@ -136,6 +137,21 @@ int output_finish(struct output *o, int err, struct error *e)
 	else
 		cannot_write(e, -err, name);
 	return err;
+}
+
+int output_profile(const struct model *m, const char *path, struct error *e)
+{
+	struct output out;
+	int err = output_open(path, &out, e);
+
+	if (err)
+		return err;
+	err = pprof_write(m, fileno(out.file), e);
+	if (err && err != -EPIPE && e->text[0]) {
+		output_release(&out);
+		return err;
+	}
+	return output_finish(&out, err, e);
 }
 
 void output_release(struct output *o)

@@ -26,6 +26,9 @@ int output_open(const char *path, struct output *ret, struct error *e);
  * file is taken away and the failure told, but for EPIPE: that has no text.
  */
 int output_finish(struct output *o, int err, struct error *e);
+/* All of it for a profile: path as of output_open. */
+struct model;
+int output_profile(const struct model *m, const char *path, struct error *e);
 /* Take it back without a word; accepts a zeroed and a finished one. */
 void output_release(struct output *o);
 

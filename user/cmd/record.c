@@ -257,15 +257,6 @@ static int record_all(const struct command *self, const struct record_args *a, s
 	return err || end_err ? EXIT_FAILED : EXIT_DONE;
 }
 
-static void command_line(int argc, char **argv, struct buf *ret)
-{
-	buf_str(ret, "bstack");
-	for (int i = 0; i < argc; i++) {
-		buf_char(ret, ' ');
-		buf_str(ret, argv[i]);
-	}
-}
-
 /* Rows are made for x86-64. */
 static bool has_rows(const struct record_args *a)
 {
@@ -331,7 +322,7 @@ static int record_run(const struct command *self, int argc, char **argv)
 	struct buf line CLEANUP(buf_release) = {};
 	int first, code;
 
-	command_line(argc, argv, &line);
+	cmd_line(argc, argv, &line);
 	if (line.err)
 		return cmd_no_memory(self);
 	if (cmd_parse(self, argc, argv, &a, &first, &code)) {

@@ -4,7 +4,6 @@
 #include "cmd/input.h"
 #include "cmd/names.h"
 #include "cmd/output.h"
-#include "profile/pprof.h"
 
 #define MISSING_SHOWN 10
 
@@ -73,21 +72,6 @@ static void say_result(const struct command *self, const struct model *m,
 			s->missing_cnt - MISSING_SHOWN);
 }
 
-static int write_profile(const struct model *m, const char *path, struct error *e)
-{
-	struct output out;
-	int err = output_open(path, &out, e);
-
-	if (err)
-		return err;
-	err = pprof_write(m, fileno(out.file), e);
-	if (err && err != -EPIPE && e->text[0]) {
-		output_release(&out);
-		return err;
-	}
-	return output_finish(&out, err, e);
-}
-
 /* What cannot be done with this input, before any work is. */
 static int check_input(const struct model *m, const struct input *in,
 		       const struct symbolize_args *a, struct error *e)
@@ -121,7 +105,7 @@ static int symbolize(const struct command *self, const char *path, const struct 
 	    names_fill(m, syms, a->is_forced, &stats, &e))
 		return cmd_fail(self, &e);
 	cmd_warn_cut(self, m, in.name);
-	if (write_profile(m, a->output ? a->output : path, &e))
+	if (output_profile(m, a->output ? a->output : path, &e))
 		code = cmd_fail(self, &e);
 	else
 		say_result(self, m, &stats);
