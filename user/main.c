@@ -7,7 +7,8 @@
 #include <unistd.h>
 
 static const struct command *const commands[] = {
-	&cmd_record, &cmd_report, &cmd_fold, &cmd_flame, &cmd_symbolize, &cmd_doctor, NULL,
+	&cmd_record,    &cmd_report,   &cmd_fold,   &cmd_flame,
+	&cmd_symbolize, &cmd_stackmap, &cmd_doctor, NULL,
 };
 
 static const struct command *command_find(const char *name)

@@ -33,6 +33,7 @@ enum { false = 0, true = 1 };
 
 #define BPF_MAP_TYPE_HASH		1
 #define BPF_MAP_TYPE_ARRAY		2
+#define BPF_MAP_TYPE_PERCPU_HASH	5
 #define BPF_MAP_TYPE_PERCPU_ARRAY	6
 #define BPF_MAP_TYPE_STACK_TRACE	7
 #define BPF_MAP_TYPE_CGROUP_ARRAY	8

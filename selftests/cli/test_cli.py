@@ -59,7 +59,7 @@ def test_words_that_are_no_commands():
     ktap.eq(run("help"), run("--help"), "help")
     code, out, err = run("--version")
     ktap.eq((code, out.split()[0], err), (0, "bstack", ""), "--version")
-    gives(["--list-commands"], "record\nreport\nfold\nflame\nsymbolize\ndoctor\n")
+    gives(["--list-commands"], "record\nreport\nfold\nflame\nsymbolize\nstackmap\ndoctor\n")
     refused(["--man"], 2, "bstack: usage: bstack --man COMMAND\n")
     refused(["--completion", "fish"], 2, "bstack: usage: bstack --completion bash|zsh\n")
     refused(["--man", "fodl"], 2,
@@ -94,6 +94,30 @@ def test_wrong_options():
             "see bstack fold --help\n")
     refused(["symbolize"], 2, "bstack symbolize: an argument is missing; "
             "usage: bstack symbolize FILE [OPTIONS]\n")
+
+
+def test_stackmap_usage():
+    refused(["stackmap"], 2, "bstack stackmap: an argument is missing; "
+            "usage: bstack stackmap ID|PATH|list [OPTIONS]\n")
+    wrong = {
+        ("1", "2"): 'one argument too many: "2"',
+        ("list", "--folded"): "list takes no options",
+        ("-p", "1", "list"): "list takes no options",
+        ("1", "--folded", "-o", "x"): "--folded prints, -o writes a profile: one of them",
+        ("1", "--key-offset", "4"): "--key-offset is of the map that --counts names",
+        ("1", "--pid-offset", "0"): "--pid-offset is of the map that --counts names",
+        ("1", "--counts", "2", "--key-offset", "0,4,8"): "--key-offset: one or two ids are in a key",
+        ("1", "--counts", "2", "--key-offset", "4097"): "--key-offset: 4097 is not between 0 and 4096",
+        ("1", "--counts", "2", "--pid-offset", "0", "-p", "1"):
+            "-p says that all stacks are of one process, --pid-offset that each has its own: one of them",
+        ("1", "-p", "0"): "-p: 0 is not between 1 and 2147483647",
+        ("1", "--count", "2"): "unknown option --count (did you mean --counts?)",
+    }
+    for args, text in wrong.items():
+        refused(["stackmap", *args], 2, f"bstack stackmap: {text}; see bstack stackmap --help\n")
+    refused(["stackmap", "absent"], 1,
+            "bstack stackmap: cannot open absent: No such file or directory\n")
+    refused(["stackmap", ""], 1, "bstack stackmap: cannot open : No such file or directory\n")
 
 
 def test_no_profile():

@@ -33,6 +33,8 @@
 	X(REASON_FORGED, "forged", "a build-id in shared anonymous memory")                     \
 	X(REASON_SPECIAL, "special", "a mapping of the kernel's own (vsyscall, uprobes)")       \
 	X(REASON_DENIED, "denied", "no permission to ask about the process")                    \
+	X(REASON_UNCHECKED, "unchecked", "no file with this build-id was found to check it")    \
+	X(REASON_NO_PROCESS, "no-process", "an address of a process that is not known")         \
 	X(REASON_UNKNOWN, "unknown", "not recorded")
 
 /* Why a whole stack fell back to raw addresses. Same numbers as bpf/abi.h. */

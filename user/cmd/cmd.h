@@ -22,6 +22,7 @@ extern const struct command cmd_report;
 extern const struct command cmd_fold;
 extern const struct command cmd_flame;
 extern const struct command cmd_symbolize;
+extern const struct command cmd_stackmap;
 extern const struct command cmd_doctor;
 
 /* Print the story of a failure; one without text is not printed (the reader of a pipe went away,

@@ -97,6 +97,7 @@ struct sample {
 	X(lost_ring, "lost: the ring buffer was full")                                      \
 	X(lost_nested, "lost: the kernel did not run the program (nested in another)")      \
 	X(lost_memory, "lost: no memory in the profiler")                                   \
+	X(lost_stackmap, "lost: the stack map has not the stack")                           \
 	X(sideband_lost, "mapping events the kernel dropped")                               \
 	X(inconsistent,                                                                     \
 	  "stacks whose two readings disagreed: build-ids dropped, healed by address")      \

@@ -409,6 +409,27 @@ int symbols_find_off(struct symbols *s, const struct build_id *id, const char *p
 	return err ? err : module_find_off(s, m, off, ret);
 }
 
+int symbols_segment(struct symbols *s, const struct build_id *id, const char *path, uint64_t off,
+		    struct sym_segment *ret)
+{
+	struct module *m;
+	int err = module_find(s, id, path, &m);
+
+	if (err)
+		return err == -ENOENT ? -ENODATA : err;
+	if (!m->runtime)
+		return -ENODATA;
+	for (size_t i = 0; i < m->runtime->seg_cnt; i++) {
+		const struct elf_seg *seg = &m->runtime->segs[i];
+
+		if (off < seg->off || off - seg->off >= seg->filesz)
+			continue;
+		*ret = (struct sym_segment){ seg->off, seg->filesz, seg->vaddr };
+		return 0;
+	}
+	return -ENOENT;
+}
+
 int symbols_find_vdso(struct symbols *s, uint64_t off, struct sym_name *ret)
 {
 	struct build_id id;

@@ -60,6 +60,16 @@ int symbols_find(struct symbols *s, const struct build_id *id, const char *path,
 /* The same for an offset in the file: converted through the file's executable PT_LOADs. */
 int symbols_find_off(struct symbols *s, const struct build_id *id, const char *path, uint64_t off,
 		     struct sym_name *ret);
+struct sym_segment {
+	uint64_t off, sz; /* bytes in the file */
+	uint64_t vaddr;   /* link-time address of the first */
+};
+/*
+ * The executable PT_LOAD that holds offset off of the file with this build-id. -ENOENT: none does, so
+ * no code is there; -ENODATA: the file was not found (separate debug files do not tell).
+ */
+int symbols_segment(struct symbols *s, const struct build_id *id, const char *path, uint64_t off,
+		    struct sym_segment *ret);
 /*
  * True when the CFI row (.eh_frame) at vaddr says that the return address is undefined: the
  * outermost frame (_start, clone): the stack that ends here is complete. When the file has no CFI: false.
