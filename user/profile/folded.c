@@ -324,10 +324,10 @@ int folded_write(const struct model *m, const struct folded_opts *o, FILE *out)
 		err = line_add(&f, &m->samples[i]);
 	if (!err)
 		err = ranks_make(&f);
-	if (!err) {
+	if (!err && f.line_cnt)
 		qsort_r(f.lines, f.line_cnt, sizeof(*f.lines), line_cmp, &f);
+	if (!err)
 		err = lines_write(&f, out);
-	}
 	fold_release(&f);
 	return err;
 }
