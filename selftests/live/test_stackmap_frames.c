@@ -32,6 +32,11 @@ static void plain(void)
 			    getpid()),
 			 0);
 		CHECK_STR(out, "sm_outer;sm_inner;forge_syscall 2\n");
+		CHECK_EQ(sh("BSTACK_NO_PROCMAP_QUERY=1 $B stackmap %u --counts %u --folded "
+			    "--key-offset 4 -p %d",
+			    ids, cnts, getpid()),
+			 0);
+		CHECK_STR(out, "sm_outer;sm_inner;forge_syscall 2\n");
 		/* by BTF: both ids; by the process in the key */
 		CHECK_EQ(sh("$B stackmap %u --counts %u --folded --pid-offset 0", ids, cnts), 0);
 		line = "sm_outer;sm_inner;forge_syscall;";
@@ -85,6 +90,48 @@ static void process_gone(void)
 		check_has(err,
 			  "3 of 6 frames are unresolved: the process was gone before it could be "
 			  "asked\n");
+	}
+	close_skel();
+}
+
+/* --- how a stack ends --- */
+
+extern const char _start[];
+
+/* Two functions side by side: a return address that is the beginning of the second one is a call's at the end of the
+ * first. */
+__asm__(".pushsection .text\n"
+	".type sm_first, @function\n"
+	"sm_first: nop\n"
+	".size sm_first, . - sm_first\n"
+	".type sm_second, @function\n"
+	".globl sm_second\n"
+	".hidden sm_second\n"
+	"sm_second: nop\n"
+	".size sm_second, . - sm_second\n"
+	".popsection\n");
+extern const char sm_second[] __attribute__((visibility("hidden")));
+
+static void ends(void)
+{
+	const struct forge_frame start = { NULL, (uint64_t)_start + 1 };
+	const struct forge_frame rooted[] = { { &start, (uint64_t)sm_second } };
+	struct forge_frame deep[SM_FRAMES + 8];
+
+	START();
+	for (int i = 0; i < SM_FRAMES + 8; i++)
+		deep[i] = (struct forge_frame){ i + 1 < SM_FRAMES + 8 ? &deep[i + 1] : NULL,
+						(uint64_t)&sm_inner + 1 };
+	if (take(rooted, 1)) {
+		CHECK_EQ(sh("$B stackmap %u", id_of(skel->maps.sm_ids)), 0);
+		check_has(out, ": count 1, rooted\n");
+		check_has(out, "\n  kernel            sm_first [test_stackmap_frames]\n"
+			       "  kernel            _start [test_stackmap_frames]\n");
+	}
+	if (take(deep, 1)) {
+		CHECK_EQ(sh("$B stackmap %u", id_of(skel->maps.sm_ids)), 0);
+		check_has(out, ": count 1, truncated\n");
+		CHECK_EQ(times(out, "\n  kernel            sm_inner "), SM_FRAMES - 1);
 	}
 	close_skel();
 }
@@ -144,11 +191,15 @@ static void forged(void)
 		CHECK_EQ(times(out, "\n  kernel   "), 3);
 		check_has(err,
 			  "1 of 4 frames are unresolved: outside the file's executable segments\n");
-		/* with it, both are */
-		CHECK_EQ(sh("$B stackmap %u -p %d", map, getpid()), 0);
-		CHECK_EQ(times(out, "\n  none/bad-offset   "), 1);
-		CHECK_EQ(times(out, "\n  none/forged       "), 1);
-		CHECK_EQ(times(out, "\n  kernel   "), 2);
+		/* with it, both are; also where the mappings are read as text */
+		for (int is_text = 0; is_text < 2; is_text++) {
+			CHECK_EQ(sh("%s $B stackmap %u -p %d",
+				    is_text ? "BSTACK_NO_PROCMAP_QUERY=1" : "", map, getpid()),
+				 0);
+			CHECK_EQ(times(out, "\n  none/bad-offset   "), 1);
+			CHECK_EQ(times(out, "\n  none/forged       "), 1);
+			CHECK_EQ(times(out, "\n  kernel   "), 2);
+		}
 	}
 	close_skel();
 	munmap(mem, 4 << 20);
@@ -378,8 +429,11 @@ static void file_gone(void)
 int main(int argc, char **argv)
 {
 	static const struct test tests[] = {
-		TEST(plain),    TEST(process_gone),       TEST(garbage),   TEST(forged), TEST(jit),
-		TEST(unmapped), TEST(chain_of_a_program), TEST(file_gone), {},
+		TEST(plain),     TEST(process_gone),
+		TEST(ends),      TEST(garbage),
+		TEST(forged),    TEST(jit),
+		TEST(unmapped),  TEST(chain_of_a_program),
+		TEST(file_gone), {},
 	};
 
 	return kit_main(tests, argc, argv);

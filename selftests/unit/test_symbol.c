@@ -271,6 +271,30 @@ static void file_offsets(void)
 	close_store();
 }
 
+/* Which executable segment an offset is in; only the file itself tells, not a debug file. */
+static void segments(void)
+{
+	uint64_t off, vaddr, sz;
+	struct sym_segment seg;
+
+	if (!open_store(NULL, "none"))
+		return;
+	off = elf_field("-lW", "full.so", "$1 == \"LOAD\" && /R E/", 2);
+	vaddr = elf_field("-lW", "full.so", "$1 == \"LOAD\" && /R E/", 3);
+	sz = elf_field("-lW", "full.so", "$1 == \"LOAD\" && /R E/", 5);
+	CHECK_EQ(symbols_segment(syms, &lib_id, "", off, &seg), -ENODATA);
+	if (CHECK_EQ(symbols_segment(syms, &lib_id, path_of("full.so"), off, &seg), 0)) {
+		CHECK_EQ(seg.off, off);
+		CHECK_EQ(seg.vaddr, vaddr);
+		CHECK_EQ(seg.sz, sz);
+	}
+	CHECK_EQ(symbols_segment(syms, &lib_id, "", off + sz - 1, &seg), 0);
+	CHECK_EQ(symbols_segment(syms, &lib_id, "", off + sz, &seg), -ENOENT);
+	CHECK_EQ(symbols_segment(syms, &lib_id, "", off - 1, &seg), -ENOENT);
+	CHECK_EQ(symbols_segment(syms, &lib_id, "", UINT64_MAX, &seg), -ENOENT);
+	close_store();
+}
+
 static void dynsym_only(void)
 {
 	if (!open_store(NULL, "none"))
@@ -751,24 +775,16 @@ static void clean_up(void)
 
 int main(int argc, char **argv)
 {
-	static const struct test tests[] = { TEST(symtab),
-					     TEST(file_offsets),
-					     TEST(dynsym_only),
-					     TEST(places),
-					     TEST(wrong_build_id),
-					     TEST(kept_file),
-					     TEST(kept_mapping),
-					     TEST(many_files),
-					     TEST(not_files),
-					     TEST(roots),
-					     TEST(demangles),
-					     TEST(demangle_limits),
-					     TEST(mangled_in_files),
-					     TEST(kallsyms),
-					     TEST(vdso),
+	static const struct test tests[] = { TEST(symtab),          TEST(file_offsets),
+					     TEST(segments),        TEST(dynsym_only),
+					     TEST(places),          TEST(wrong_build_id),
+					     TEST(kept_file),       TEST(kept_mapping),
+					     TEST(many_files),      TEST(not_files),
+					     TEST(roots),           TEST(demangles),
+					     TEST(demangle_limits), TEST(mangled_in_files),
+					     TEST(kallsyms),        TEST(vdso),
 
-					     TEST(lying_files),
-					     {} };
+					     TEST(lying_files),     {} };
 	int failed;
 
 	signal(SIGPIPE, SIG_IGN);

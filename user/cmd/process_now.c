@@ -3,6 +3,9 @@
 #include "cmd/process_now.h"
 
 #include <string.h>
+#include <unistd.h>
+
+#include "resolve/elfseg.h"
 
 void process_now_release(struct process_now *p)
 {
@@ -11,6 +14,20 @@ void process_now_release(struct process_now *p)
 	free(p->mappings);
 	perf_map_free(p->jit);
 	*p = (struct process_now){};
+}
+
+/* Without the ioctl nobody says which build-id is in memory that is no file's: look there. */
+static struct build_id forged_id(const struct vma *v, pid_t pid)
+{
+	int fd CLEANUP(cleanup_close) = -1;
+	struct elfsegs segs;
+
+	if (v->kind != VMA_SHARED_ANON || v->build_id.sz)
+		return v->build_id;
+	fd = procmap_open_file(pid, v->start, v->end, "");
+	if (fd < 0 || elfsegs_read(fd, &segs))
+		return v->build_id;
+	return segs.build_id;
 }
 
 static int mapping_add(struct process_now *p, struct wanted *w, const struct vma *v)
@@ -35,7 +52,7 @@ static int mapping_add(struct process_now *p, struct wanted *w, const struct vma
 		.end = v->end,
 		.off = v->off,
 		.kind = v->kind,
-		.build_id = v->build_id,
+		.build_id = forged_id(v, p->pid),
 		.path = path,
 	};
 	return 0;
@@ -50,6 +67,8 @@ int process_now_read(pid_t pid, struct wanted *w, struct process_now *ret)
 
 	if (err)
 		return err;
+	if (getenv("BSTACK_NO_PROCMAP_QUERY")) /* as before Linux 6.11: for tests */
+		procmap_force_text(map);
 	for (uint64_t at = 0; !err; at = v.end) {
 		err = procmap_next_exec(map, at, &v);
 		if (!err)

@@ -403,6 +403,9 @@ static const struct example stackmap_examples[] = {
 	  "Stacks of one process, addresses resolved by its mappings." },
 	{ "bstack stackmap 42 --counts 43 --key-offset 4,8 --pid-offset 0 -o tool.pb.gz",
 	  "Keys without BTF: pid, kernel stack, user stack. Then bstack report tool.pb.gz." },
+	{ "bstack stackmap 42 --counts 43 --key-offset 0 --pid-offset 4",
+	  "A running bpftrace (0.17), of whose @[ustack] = count() 42 is the map stack, 43 the map "
+	  "AT_." },
 	{},
 };
 

@@ -98,6 +98,8 @@ static int try_process(struct wanted *w, pid_t pid)
 
 	if (procmap_open(pid, 0, &p)) /* gone, or not ours to ask */
 		return 0;
+	if (getenv("BSTACK_NO_PROCMAP_QUERY")) /* as before Linux 6.11: for tests */
+		procmap_force_text(p);
 	for (uint64_t at = 0; !err && w->open_cnt && !procmap_next_exec(p, at, &v); at = v.end)
 		if (v.kind == VMA_FILE)
 			err = wanted_try_mapping(w, &v.build_id, v.path, pid, v.start, v.end);
