@@ -317,7 +317,8 @@ static bool chain_sample(struct chain_run *c)
 	return CHECK(!"no timer samples within a minute");
 }
 
-/* Sum of the counts in folded lines, and whether each holds the chain but for what a leaf may skip. */
+/* Sum of the counts in folded lines; the chain is whole in one at least, and never has a hole but before a leaf that
+ * is at its first or last instruction. Some are of the clock's reading, outside of the chain. */
 static uint64_t chain_check(void)
 {
 	uint64_t sum = 0;
@@ -325,8 +326,8 @@ static uint64_t chain_check(void)
 
 	for (char *line = strtok(out, "\n"); line; line = strtok(NULL, "\n")) {
 		sum += strtoull(strrchr(line, ' '), NULL, 10);
-		if (!strstr(line, "main;fx_1"))
-			test_fail(__FILE__, __LINE__, "no main;fx_1 in: %s", line);
+		if (strstr(line, ";fx_4") && !strstr(line, ";main;fx_1;fx_2;"))
+			test_fail(__FILE__, __LINE__, "a hole in: %s", line);
 		whole += strstr(line, ";main;fx_1;fx_2;fx_3;fx_4;fx_5;fx_6;fx_7;fx_8;fx_spin ") !=
 			 NULL;
 	}
@@ -365,7 +366,7 @@ static void chain_of_a_program(void)
 		CHECK_EQ(sh("$B stackmap %u", fallen), 0);
 		CHECK_EQ(times(out, "\n  "), times(out, "\n  none/no-process   [unknown] 0x"));
 		CHECK_EQ(sh("$B stackmap %u -p %d", fallen, c.pid), 0);
-		CHECK_EQ(times(out, "\n  "), times(out, "\n  query             "));
+		CHECK(!strstr(out, "none/no-process") && !strstr(out, "\n  kernel "));
 		check_has(out,
 			  "\n  query             fx_8 [chain]\n  query             fx_7 [chain]\n");
 		CHECK_EQ(sh("$B stackmap %u -p %d --folded", fallen, c.pid), 0);
