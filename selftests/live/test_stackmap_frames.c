@@ -56,6 +56,30 @@ static void plain(void)
 	close_skel();
 }
 
+/* Without the right to see the kernel's addresses its frames have no names, and that is said. */
+static void kernel_hidden(void)
+{
+	const char *less = "setpriv --bounding-set=-syslog --inh-caps=-syslog";
+
+	START();
+	if (take(chain, 1)) {
+		CHECK_EQ(sh("%s grep -q '^0*[1-9a-f]' /proc/kallsyms && echo seen", less) & ~1, 0);
+		if (out[0]) {
+			close_skel();
+			SKIP("this kernel shows its addresses to everybody");
+		}
+		CHECK_EQ(sh("%s $B stackmap %u --counts %u --key-offset 8 --folded", less,
+			    id_of(skel->maps.sm_plain), id_of(skel->maps.sm_plain_counts)),
+			 0);
+		check_has(out, "[kernel]+0xffff");
+		check_has(err,
+			  "bstack stackmap: kernel frames have no names: /proc/kallsyms hides its "
+			  "addresses; run as root, or with CAP_SYSLOG and kernel.kptr_restrict "
+			  "below 2\n");
+	}
+	close_skel();
+}
+
 /* A process that is gone heals nothing. */
 static void process_gone(void)
 {
@@ -430,11 +454,17 @@ static void file_gone(void)
 int main(int argc, char **argv)
 {
 	static const struct test tests[] = {
-		TEST(plain),     TEST(process_gone),
-		TEST(ends),      TEST(garbage),
-		TEST(forged),    TEST(jit),
-		TEST(unmapped),  TEST(chain_of_a_program),
-		TEST(file_gone), {},
+		TEST(plain),
+		TEST(process_gone),
+		TEST(kernel_hidden),
+		TEST(ends),
+		TEST(garbage),
+		TEST(forged),
+		TEST(jit),
+		TEST(unmapped),
+		TEST(chain_of_a_program),
+		TEST(file_gone),
+		{},
 	};
 
 	return kit_main(tests, argc, argv);

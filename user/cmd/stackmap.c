@@ -102,6 +102,7 @@ struct stackmap_run {
 	struct wanted wanted;
 	struct locations locations;
 	struct stack_frames frames;
+	bool is_kernel_hidden; /* there are kernel addresses, and nobody tells us their names */
 };
 
 /* Files that were named, then those of processes, until every build-id has one. */
@@ -181,6 +182,8 @@ static int resolve(struct stackmap_run *r, struct error *e)
 	}
 	if (!err)
 		err = names_fill(&r->model, r->syms, false, &stats, e);
+	if (!err)
+		err = names_fill_kernel(&r->model, r->syms, &r->is_kernel_hidden, e);
 	names_stats_release(&stats);
 	process_now_release(&p);
 	return err;
@@ -282,6 +285,10 @@ static void say_frames(const struct stackmap_run *r)
 				f->reasons[i], f->frame_cnt, reason_terms[i].text,
 				advice ? "; " : "", advice ? advice : "");
 	}
+	if (r->is_kernel_hidden)
+		cmd_say(r->self, "kernel frames have no names: /proc/kallsyms hides its addresses; "
+				 "run as root, "
+				 "or with CAP_SYSLOG and kernel.kptr_restrict below 2");
 }
 
 /* --- the command --- */
