@@ -55,12 +55,14 @@ enum bstack_cause {
 	BSTACK_CAUSE_UNKNOWN,
 };
 
-/* Counters, one set a CPU, only ever added to: fired = submitted + lost_ring. */
+/* Counters, one set a CPU, only ever added to: fired = submitted + lost_ring. All of 64 bits. */
 struct bstack_counters {
 	__u64 fired;       /* events that passed the filter */
 	__u64 submitted;   /* records in the ring buffer */
 	__u64 lost_ring;   /* the ring buffer was full */
 	__u64 target_lost; /* children not followed: the target map was full */
+	__u64 vma_asked;   /* mappings asked of the kernel (bpf_find_vma): mmap_lock was tried */
+	__u64 vma_failed;  /* in vain: it was held, or this CPU's unlock slot was taken */
 };
 
 /* One frame of the build-id walk, as the kernel gives it (struct bpf_stack_build_id). */
@@ -162,6 +164,18 @@ struct bstack_mapping {
 	0xfffffffeU /* anonymous memory and files without .eh_frame: by frame pointer */
 #define BSTACK_MODULE_NONE  0xfffffffdU /* no table can be had: the walk ends here */
 #define BSTACK_MAPPINGS_MAX 4096        /* of one process; more: it is walked by frame pointer */
+
+/* A file with one executable segment, by the kernel's numbers for it: pc = offset in the file + pc_off. */
+struct bstack_inode {
+	__u64 ino;
+	__u32 dev; /* major << 20 | minor */
+	__u32 unused;
+};
+struct bstack_inode_module {
+	__u64 pc_off;
+	__u32 module;
+	__u32 unused;
+};
 
 /* The mappings of a process, by tgid: mappings[first..+cnt), sorted by start. */
 struct bstack_process {

@@ -43,7 +43,10 @@ struct walk {
 	u32 ips_off;  /* in data */
 	u32 rest_off; /* likewise: where the stack's memory goes */
 	u32 cnt;
-	u32 end; /* enum bstack_end; 0: goes on */
+	u32 end;     /* enum bstack_end; 0: goes on */
+	u32 is_sure; /* the kernel was asked: at its last address nothing can run */
+	struct bstack_mapping
+		asked; /* what it said of one that is not in the table; end 0: nothing */
 };
 #define BSTACK_STEPS_MAX_SZ (BSTACK_FRAMES * sizeof(struct bstack_step))
 #define BSTACK_STACK_MAX_SZ (BSTACK_STACK_PAGES * BSTACK_STACK_PAGE)
@@ -120,5 +123,13 @@ struct {
 	__type(key, u32);
 	__type(value, struct bstack_process);
 } processes SEC(".maps");
+
+/* For mappings that are not in a process's table yet. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 8192);
+	__type(key, struct bstack_inode);
+	__type(value, struct bstack_inode_module);
+} inodes SEC(".maps");
 
 #endif

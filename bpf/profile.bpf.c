@@ -123,11 +123,12 @@ static __always_inline void user_by_fp(void *ctx, struct scratch *sc, struct mm_
 		s->cause = BSTACK_CAUSE_NO_MM;
 }
 
-/* By rows of .eh_frame, from the registers in walk.state. No lock is taken. */
-static __always_inline void user_by_rows(struct scratch *sc, u32 pid, u32 off)
+/* By rows of .eh_frame, from the registers in walk.state. */
+static __always_inline void user_by_rows(struct scratch *sc, struct task_struct *task,
+					 struct mm_struct *mm, struct bstack_counters *c, u32 off)
 {
 	struct bstack_sample *s = &sc->sample;
-	u32 cnt = walk_rows(sc, pid, off), steps_off = off + cnt * 8;
+	u32 cnt = walk_rows(sc, task, mm, c, off), steps_off = off + cnt * 8;
 
 	KEEP(cnt);
 	KEEP(steps_off);
@@ -156,9 +157,10 @@ static __always_inline bool regs_read(void *ctx, bool is_perf_event, struct unwi
 
 /* The user stack, and whether the mappings stayed the same meanwhile. */
 static __always_inline void user_read(void *ctx, bool is_perf_event, struct scratch *sc,
-				      struct mm_struct *mm, u32 off)
+				      struct task_struct *task, struct bstack_counters *c, u32 off)
 {
 	struct bstack_sample *s = &sc->sample;
+	struct mm_struct *mm = task->mm;
 	struct lock_state before = {}, after;
 
 	if (mm)
@@ -166,7 +168,7 @@ static __always_inline void user_read(void *ctx, bool is_perf_event, struct scra
 	if (!settings.has_rows)
 		user_by_fp(ctx, sc, mm, off);
 	else if (regs_read(ctx, is_perf_event, &sc->walk.state))
-		user_by_rows(sc, s->pid, off);
+		user_by_rows(sc, task, mm, c, off);
 	if (!mm || !is_steady(mm, &before))
 		return;
 	lock_state_read(mm, &after);
@@ -195,7 +197,7 @@ static __always_inline int sample_take(void *ctx, bool is_perf_event, u64 weight
 	if (settings.has_kernel)
 		sc->sample.kernel_cnt = ips_read(ctx, sc, 0, 0);
 	off = sc->sample.kernel_cnt * 8;
-	user_read(ctx, is_perf_event, sc, task->mm, off);
+	user_read(ctx, is_perf_event, sc, task, c, off);
 	/* In the middle of exec the old stack may be gone, and its registers with it: then there is none. */
 	if (settings.has_rows && sc->sample.end != BSTACK_END_ROOT &&
 	    BPF_CORE_READ_BITFIELD(task, in_execve)) {

@@ -77,29 +77,103 @@ struct walk_ctx {
 };
 
 /* One frame: its address and how its caller was found go into the sample. 1 ends the loop. */
-static long walk_step(u32 i, struct walk_ctx *ctx)
+static long walk_step(u32 unused, struct walk_ctx *ctx)
 {
+	struct walk *w = &ctx->sc->walk;
 	struct bstack_step *step;
-	struct scratch *sc = ctx->sc;
-	u32 ip_at, step_at;
+	u32 i = w->cnt, ip_at = w->ips_off + i * 8, step_at = i * sizeof(*step);
 
-	ip_at = sc->walk.ips_off + i * 8;
-	step_at = i * sizeof(*step);
-	if (ip_at > BSTACK_SAMPLE_DATA_MAX - 8 || step_at > BSTACK_STEPS_MAX_SZ - sizeof(*step))
+	if (i >= BSTACK_FRAMES || ip_at > BSTACK_SAMPLE_DATA_MAX - 8 ||
+	    step_at > BSTACK_STEPS_MAX_SZ - sizeof(*step))
 		return 1;
-	*(u64 *)(sc->data + ip_at) = sc->walk.state.ip;
-	step = (void *)(sc->steps + step_at);
-	sc->walk.cnt = i + 1;
-	sc->walk.end = unwind_step(&sc->walk.process, &sc->walk.state, step);
-	return sc->walk.end != 0;
+	*(u64 *)(ctx->sc->data + ip_at) = w->state.ip;
+	step = (void *)(ctx->sc->steps + step_at);
+	w->cnt = i + 1;
+	if (w->asked.end && unwind_holds(&w->asked, w->state.ip - w->state.is_caller))
+		w->end = unwind_in_mapping(&w->state, &w->asked, step);
+	else
+		w->end = unwind_step(&w->process, &w->state, step);
+	return w->end != 0;
+}
+
+#define VM_EXEC 4
+#define ENOENT  2
+
+/* What the kernel says of an address. */
+struct vma_found {
+	struct bstack_mapping map;
+	struct bstack_inode inode;
+	u32 is_exec, has_file, is_special;
+};
+
+/* Called with the lock held: no stack is taken here. */
+static long vma_read(struct task_struct *task, struct vm_area_struct *vma, struct vma_found *f)
+{
+	struct file *file = vma->vm_file;
+
+	f->map.start = vma->vm_start;
+	f->map.end = vma->vm_end;
+	f->map.pc_off = vma->vm_pgoff << 12;
+	f->is_exec = vma->vm_flags & VM_EXEC;
+	f->is_special = vma->vm_ops != NULL;
+	if (file) {
+		f->has_file = 1;
+		f->inode.ino = file->f_inode->i_ino;
+		f->inode.dev = file->f_inode->i_sb->s_dev;
+	}
+	return 0;
+}
+
+/*
+ * The walk ended at an address that is in no table: the kernel knows what is there. This is the one call of a sample
+ * that takes mmap_lock, by trylock, with the unlock left to an irq_work: it may fail as a build-id stack does.
+ * True: w->asked tells how to go on.
+ */
+static __always_inline bool mapping_ask(struct scratch *sc, struct task_struct *task,
+					struct mm_struct *mm, struct bstack_counters *c)
+{
+	struct walk *w = &sc->walk;
+	struct lock_state before, after;
+	struct bstack_inode_module *m;
+	struct vma_found f = {};
+	long err;
+
+	c->vma_asked++;
+	lock_state_read(mm, &before);
+	err = bpf_find_vma(task, w->state.ip - w->state.is_caller, vma_read, &f, 0);
+	lock_state_read(mm, &after);
+	if (err && err != -ENOENT) {
+		c->vma_failed++;
+		cause_find(&sc->sample, &before, &after);
+		return false;
+	}
+	if (err || !f.is_exec) {
+		w->is_sure = 1;
+		return false;
+	}
+	if (f.has_file) {
+		m = bpf_map_lookup_elem(&inodes, &f.inode);
+		if (!m)
+			return false;
+		f.map.module = m->module;
+		f.map.pc_off += m->pc_off;
+	} else if (f.is_special) {
+		return false;
+	} else {
+		f.map.module = BSTACK_MODULE_FP;
+	}
+	w->asked = f.map;
+	return true;
 }
 
 /*
  * The user stack of the current task to data[off], from the registers in walk.state; the number of frames. Without a
  * table for the process it is the first frame alone.
  */
-static __always_inline u32 walk_rows(struct scratch *sc, u32 pid, u32 off)
+static __always_inline u32 walk_rows(struct scratch *sc, struct task_struct *task,
+				     struct mm_struct *mm, struct bstack_counters *c, u32 off)
 {
+	u32 pid = sc->sample.pid;
 	const struct bstack_process *p = bpf_map_lookup_elem(&processes, &pid);
 	struct walk *w = &sc->walk;
 	struct walk_ctx ctx = { .sc = sc };
@@ -112,7 +186,13 @@ static __always_inline u32 walk_rows(struct scratch *sc, u32 pid, u32 off)
 	w->ips_off = off;
 	w->cnt = 0;
 	w->end = 0;
+	w->is_sure = 0;
+	w->asked.end = 0;
 	bpf_loop(BSTACK_FRAMES, walk_step, &ctx, 0);
+	if (w->end == BSTACK_END_NO_MAPPING && mm && mapping_ask(sc, task, mm, c)) {
+		w->cnt--; /* this frame once more */
+		bpf_loop(BSTACK_FRAMES, walk_step, &ctx, 0);
+	}
 	if (!w->end)
 		w->end = BSTACK_END_TRUNCATED;
 	return w->cnt;
@@ -156,7 +236,7 @@ static __always_inline void stack_send(struct scratch *sc, u32 off)
 	struct walk *w = &sc->walk;
 
 	KEEP(off);
-	if (off > BSTACK_SAMPLE_DATA_MAX ||
+	if (w->is_sure || off > BSTACK_SAMPLE_DATA_MAX ||
 	    bpf_ringbuf_query(&samples, BPF_RB_AVAIL_DATA) + sizeof(*sc) > settings.stack_room)
 		return;
 	state_settle(&w->state);

@@ -231,6 +231,14 @@ static inline int unwind_in_module(struct unwind_state *s, __u32 module, __u32 p
 	return BSTACK_END_NO_TABLE;
 }
 
+static inline int unwind_in_mapping(struct unwind_state *s, const struct bstack_mapping *map,
+				    struct bstack_step *ret)
+{
+	ret->module = map->module;
+	ret->pc = (__u32)(s->ip - s->is_caller - map->start + map->pc_off);
+	return unwind_in_module(s, ret->module, ret->pc);
+}
+
 /*
  * From s to its caller. 0: s is the caller now; else enum bstack_end, and s is of no more use, but with
  * BSTACK_END_NO_MAPPING and BSTACK_END_NO_TABLE, which leave it as it is. *ret says by what the step was made.
@@ -245,9 +253,7 @@ static inline int unwind_step(const struct bstack_process *p, struct unwind_stat
 	ret->pc = 0;
 	if (!map)
 		return BSTACK_END_NO_MAPPING;
-	ret->module = map->module;
-	ret->pc = (__u32)(ip - map->start + map->pc_off);
-	return unwind_in_module(s, ret->module, ret->pc);
+	return unwind_in_mapping(s, map, ret);
 }
 
 #endif

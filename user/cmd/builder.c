@@ -98,27 +98,27 @@ static const char *jit_name(struct builder *b, const struct raw_sample *s, uint6
 	return perf_map_find(map, addr);
 }
 
-static int file_location(struct builder *b, const struct resolved_frame *f, bool is_caller,
-			 uint32_t *ret)
+static int file_location(struct builder *b, const struct resolved_frame *f, uint32_t *ret)
 {
 	const struct module *mod = resolver_module(b->resolver, f->module);
 	const struct elfseg *seg = mod->is_segs_known ? elfsegs_find(&mod->segs, f->off) : NULL;
 
-	return location_file(&b->locations, &mod->build_id, mod->path, seg, f->off, is_caller, ret);
+	return location_file(&b->locations, &mod->build_id, mod->path, seg, f->off, f->is_caller,
+			     ret);
 }
 
 static int user_frame(struct builder *b, const struct raw_sample *s,
-		      const struct resolved_frame *rf, bool is_caller, struct frame *f)
+		      const struct resolved_frame *rf, struct frame *f)
 {
 	*f = (struct frame){ .evidence = (uint8_t)rf->evidence, .reason = (uint8_t)rf->reason };
 	if (rf->evidence == EVID_VDSO)
-		return location_plain(&b->locations, MODULE_VDSO, rf->off - is_caller, MODEL_NONE,
-				      &f->location);
+		return location_plain(&b->locations, MODULE_VDSO, rf->off - rf->is_caller,
+				      MODEL_NONE, &f->location);
 	if (rf->kind == VMA_ANON)
-		return location_jit(&b->locations, jit_name(b, s, rf->ip - is_caller),
-				    rf->ip - is_caller, f);
+		return location_jit(&b->locations, jit_name(b, s, rf->ip - rf->is_caller),
+				    rf->ip - rf->is_caller, f);
 	if (rf->module != UINT32_MAX)
-		return file_location(b, rf, is_caller, &f->location);
+		return file_location(b, rf, &f->location);
 	return location_plain(&b->locations, MODULE_OTHER, rf->ip, MODEL_NONE, &f->location);
 }
 
@@ -236,53 +236,51 @@ static int on_step(void *ctx, struct stack_rest *rest, const struct resolved_fra
 
 /*
  * A step is believed when the table that made it is that of the file which was mapped at this address when the
- * sample was taken, and the place in it is the same. *ret_is_caller: the address is a return address.
+ * sample was taken, and the place in it is the same. Then f says whether it is a return address, and by what its
+ * caller was found.
  */
-static bool step_check(struct builder *b, const struct resolved_frame *f,
-		       const struct bstack_step *step, bool *ret_is_caller)
+static bool step_check(struct builder *b, const struct bstack_step *step, struct resolved_frame *f)
 {
 	const struct module *mod;
-	const struct build_id *id;
-	uint64_t used, is_at;
-	bool is_vdso;
+	struct step_place place;
+	uint64_t is_at;
 
-	if (step->module == BSTACK_MODULE_FP)
+	if (step->module == BSTACK_MODULE_FP) {
+		f->is_fp_step = true;
 		return is_by_fp(f);
-	id = unwinder_step_file(b->unwinder, step, &used, &is_vdso);
-	if (!id)
+	}
+	if (!unwinder_step_place(b->unwinder, step, &place))
 		return false;
-	if (is_vdso) {
+	if (place.is_vdso) {
 		is_at = f->off;
 		if (f->evidence != EVID_VDSO)
 			return false;
-	} else if (!file_vaddr(b, f, &mod, &is_at) || !build_id_same_bytes(&mod->build_id, id)) {
+	} else if (!file_vaddr(b, f, &mod, &is_at) ||
+		   !build_id_same_bytes(&mod->build_id, place.id)) {
 		return false;
 	}
-	*ret_is_caller = is_at != used;
-	return is_at == used || is_at == used + 1;
+	f->is_caller = is_at != place.vaddr;
+	f->is_fp_step = place.has_no_cfi;
+	return is_at == place.vaddr || is_at == place.vaddr + 1;
 }
 
 /*
  * How many of the frames to keep. A "return address" where nothing can be executed means that the walk went
  * astray: what lies behind is not known to be the stack; the address itself is kept. So does a step by a
  * table that was not that of the mapping: BPF made those of all frames but its last, whose caller it did not find.
- * is_caller says for each frame whether it is a return address.
  */
-static size_t believable_cnt(struct builder *b, const struct resolved_sample *rs, bool *is_caller,
-			     enum stop *ret)
+static size_t believable_cnt(struct builder *b, const struct resolved_sample *rs, enum stop *ret)
 {
 	const struct raw_sample *s = rs->raw;
 
 	*ret = STOP_NO;
 	for (size_t i = 0; i < s->user_cnt; i++) {
-		is_caller[i] = rs->frames[i].is_caller;
 		if (rs->frames[i].reason == REASON_GARBAGE) {
 			*ret = s->steps ? STOP_NO_MAPPING : STOP_FP;
 			return i + 1;
 		}
 		if (i < s->step_cnt && s->steps[i].module != BSTACK_MODULE_PENDING &&
-		    !step_check(b, &rs->frames[i], &s->steps[i], &is_caller[i]) &&
-		    i + 1 < s->step_cnt) {
+		    !step_check(b, &s->steps[i], &rs->frames[i]) && i + 1 < s->step_cnt) {
 			*ret = STOP_STALE;
 			return i + 1;
 		}
@@ -300,15 +298,16 @@ static int on_sample(void *ctx, const struct resolved_sample *rs)
 			      .cause = (uint8_t)rs->cause,
 			      .count = 1,
 			      .weight = s->weight };
-	bool is_caller[BSTACK_FRAMES];
 	enum stop cut;
-	size_t cnt = 0, user_cnt = believable_cnt(b, rs, is_caller, &cut);
+	size_t cnt = 0, user_cnt = believable_cnt(b, rs, &cut);
 	int err = 0;
 
 	for (size_t i = 0; i < s->kernel_cnt && !err; i++)
 		err = location_kernel(&b->locations, s->kernel_ips[i], i > 0, &frames[cnt++]);
-	for (size_t i = 0; i < user_cnt && !err; i++)
-		err = user_frame(b, s, &rs->frames[i], is_caller[i], &frames[cnt++]);
+	for (size_t i = 0; i < user_cnt && !err; i++) {
+		out.fp_steps += rs->frames[i].is_fp_step;
+		err = user_frame(b, s, &rs->frames[i], &frames[cnt++]);
+	}
 	if (!err)
 		err = model_stack(b->model, frames, cnt, &out.stack);
 	if (!err)

@@ -361,6 +361,9 @@ static int ledger_update(struct recording *r)
 	l->lost_nested = c.nested;
 	l->fired = c.bpf.fired + c.nested;
 	l->sideband_lost = c.side_lost;
+	l->targets_missed = c.bpf.target_lost;
+	l->vma_asked = c.bpf.vma_asked;
+	l->vma_failed = c.bpf.vma_failed;
 	session_cost(r->session, &l->bpf_runs, &l->bpf_ns);
 	if (r->unwinder) {
 		const struct unwinder_counters *u = unwinder_counters(r->unwinder);

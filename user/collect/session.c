@@ -114,6 +114,13 @@ static int process_drop(void *ctx, uint32_t pid)
 	return bpf_map_delete_elem(bpf_map__fd(s->skel->maps.processes), &pid) ? -errno : 0;
 }
 
+static int inode_set(void *ctx, const struct bstack_inode *i, const struct bstack_inode_module *m)
+{
+	struct session *s = ctx;
+
+	return bpf_map_update_elem(bpf_map__fd(s->skel->maps.inodes), i, m, BPF_ANY) ? -errno : 0;
+}
+
 static int arrays_size(struct session *s, const struct session_opts *o, struct error *e)
 {
 	/* A row and its part of the index; rules are few */
@@ -131,6 +138,7 @@ static int arrays_size(struct session *s, const struct session_opts *o, struct e
 		.mapping_cnt = MAPPINGS_CNT,
 		.process_set = process_set,
 		.process_drop = process_drop,
+		.inode_set = inode_set,
 		.ctx = s,
 	};
 	err = bpf_map__set_max_entries(s->skel->maps.rows, (uint32_t)s->unwind.row_cnt);
@@ -564,12 +572,9 @@ int session_counters(struct session *s, struct session_counters *ret)
 		return -ENOMEM;
 	if (bpf_map_lookup_elem(bpf_map__fd(s->skel->maps.counters), &zero, per_cpu))
 		return -errno;
-	for (int i = 0; i < cnt; i++) {
-		c.bpf.fired += per_cpu[i].fired;
-		c.bpf.submitted += per_cpu[i].submitted;
-		c.bpf.lost_ring += per_cpu[i].lost_ring;
-		c.bpf.target_lost += per_cpu[i].target_lost;
-	}
+	for (int i = 0; i < cnt; i++)
+		for (size_t k = 0; k < sizeof(c.bpf) / sizeof(uint64_t); k++)
+			((uint64_t *)&c.bpf)[k] += ((const uint64_t *)&per_cpu[i])[k];
 	err = prog_info(s, &info);
 	if (err)
 		return err;

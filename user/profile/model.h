@@ -82,8 +82,9 @@ struct sample {
 	uint8_t cause;       /* enum cause */
 	uint8_t outcome;     /* enum outcome */
 	uint8_t stop;        /* enum stop, of a broken stack */
-	uint64_t count;      /* samples */
-	uint64_t weight;     /* in the event's unit */
+	uint8_t fp_steps; /* frames whose caller was found by frame pointer, for want of unwind information */
+	uint64_t count;  /* samples */
+	uint64_t weight; /* in the event's unit */
 };
 
 /*
@@ -124,6 +125,9 @@ struct sample {
 	X(unwind_no_room, "unwind tables and processes for which there was no room")        \
 	X(unwind_sent, "stacks whose memory came along for want of a table")                \
 	X(unwind_sent_bytes, "bytes of it")                                                 \
+	X(targets_missed, "children not followed: there were too many targets")             \
+	X(vma_asked, "mappings asked of the kernel while sampling")                         \
+	X(vma_failed, "in vain: mmap_lock was held, or the unlock slot taken")              \
 	X(is_complete, "1: the recording ended in order")
 struct ledger {
 #define X(key, text) uint64_t key;

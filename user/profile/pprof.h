@@ -8,7 +8,7 @@
  * needs them; samples are written as many times as they were counted anew.
  *
  * How bstack's own facts are stored, all as pprof's standard fields:
- *   Sample.label   pid, tid (num), thread, fallback, lock_owner, unwind, stop,
+ *   Sample.label   pid, tid, fp_steps (num), thread, fallback, lock_owner, unwind, stop,
  *                  evidence ("kernel:5,timeline:2,none/garbage:1", leaf first)
  *   comment        "bstack: KEY VALUE", a line each; last one wins. KEY is a
  *                  row of ledger_rows, or event, command, host

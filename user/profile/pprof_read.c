@@ -284,6 +284,8 @@ static int read_label(struct reader *r, const Label *in, struct sample *s,
 		s->pid = (uint32_t)in->num;
 	else if (piece_is(&key, "tid"))
 		s->tid = (uint32_t)in->num;
+	else if (piece_is(&key, "fp_steps"))
+		s->fp_steps = in->num > 0 && in->num <= UINT8_MAX ? (uint8_t)in->num : 0;
 	else if (piece_is(&key, "fallback"))
 		return term_of(&value, cause_terms, CAUSE_CNT, &s->cause);
 	else if (piece_is(&key, "unwind"))

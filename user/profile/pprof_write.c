@@ -13,7 +13,7 @@
 
 #include "profile.pb-c.h"
 
-#define LABELS_MAX  8
+#define LABELS_MAX  9
 #define GZIP_WINDOW (15 + 16) /* zlib: gzip header and trailer */
 
 typedef Perftools__Profiles__Profile Profile;
@@ -317,6 +317,8 @@ static size_t labels_fill(struct pprof_writer *w, const struct sample *s, Label 
 	label_str(w, &labels[cnt++], "unwind", outcome_terms[s->outcome].key);
 	if (s->stop)
 		label_str(w, &labels[cnt++], "stop", stop_terms[s->stop].key);
+	if (s->fp_steps)
+		label_num(w, &labels[cnt++], "fp_steps", s->fp_steps);
 	if (s->cause != CAUSE_NONE)
 		label_str(w, &labels[cnt++], "fallback", cause_terms[s->cause].key);
 	if (s->lock_owner)

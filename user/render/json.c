@@ -124,6 +124,7 @@ static void ledger(struct json *j)
 		{ "truncated", s->outcomes[OUTCOME_TRUNCATED] },
 		{ "broken", s->outcomes[OUTCOME_BROKEN] },
 		{ "no_user", s->outcomes[OUTCOME_NO_USER] },
+		{ "fp_stacks", s->fp_stacks },
 		{ "frame_total", s->frame_total },
 		{ "named_frames", s->named_frames },
 		{ "fell_back", s->fell_back },

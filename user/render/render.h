@@ -25,7 +25,8 @@ struct owner_row {
 struct summary {
 	uint64_t samples, weight, lost, user_samples;
 	uint64_t outcomes[OUTCOME_CNT];
-	uint64_t stops[STOP_CNT];  /* of broken stacks */
+	uint64_t stops[STOP_CNT]; /* of broken stacks */
+	uint64_t fp_stacks;       /* with a step by frame pointer, for want of unwind information */
 	uint64_t frames[EVID_CNT]; /* frames, weighted by samples */
 	uint64_t reasons[REASON_CNT];
 	uint64_t causes[CAUSE_CNT]; /* samples */

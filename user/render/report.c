@@ -162,6 +162,9 @@ static void stacks(struct report *r)
 			broken_in(r);
 		}
 	}
+	if (s->fp_stacks)
+		row(r, 2, "frame pointer", s->fp_stacks, s->user_samples,
+		    "in part, through code without unwind information");
 }
 
 static void frames(struct report *r)

@@ -150,6 +150,7 @@ static int count_sample(struct counting *c, const struct sample *sample, size_t 
 		last->broken += sample->count;
 	if (sample->outcome == OUTCOME_BROKEN)
 		s->stops[sample->stop < STOP_CNT ? sample->stop : STOP_NO] += sample->count;
+	s->fp_stacks += sample->fp_steps ? sample->count : 0;
 	s->causes[sample->cause < CAUSE_CNT ? sample->cause : CAUSE_UNKNOWN] += sample->count;
 	if (sample->cause != CAUSE_NONE) {
 		s->fell_back += sample->count;

@@ -257,8 +257,11 @@ static int frames_decide(struct resolver *r, struct process *p, struct pending *
 static bool rest_step(struct resolver *r, struct pending *s)
 {
 	size_t cnt = s->raw.user_cnt;
-	int end = r->ops->on_step(r->ctx, &s->rest, &s->frames[cnt - 1]);
+	int end;
 
+	s->rest.is_fp_step = false;
+	end = r->ops->on_step(r->ctx, &s->rest, &s->frames[cnt - 1]);
+	s->frames[cnt - 1].is_fp_step = !end && s->rest.is_fp_step;
 	if (!end && cnt == BSTACK_FRAMES) {
 		s->raw.is_truncated = true;
 		end = BSTACK_END_TRUNCATED;

@@ -44,6 +44,7 @@ struct stack_rest {
 	uint64_t base;             /* address of bytes */
 	const uint8_t *bytes;
 	size_t sz;
+	bool is_fp_step; /* set by on_step: the step was made by frame pointer */
 };
 
 /* A sample as collected. Arrays belong to the caller and are copied. */
@@ -104,13 +105,14 @@ struct resolved_frame {
 	enum reason reason;
 	int8_t fallback; /* enum frame_fallback when only this frame fell back; -1: not */
 	bool is_caller;  /* ip is a return address */
+	bool is_fp_step; /* its caller was found by frame pointer, for want of unwind information */
 };
 
 /* What comes out: raw for its plain fields (its ids are not kept), frames for its user_ips. */
 struct resolved_sample {
 	const struct raw_sample *raw;
 	enum cause cause; /* slot-busy taken back where no frame could have had a build-id */
-	const struct resolved_frame *frames;
+	struct resolved_frame *frames; /* the sink may note in them */
 	bool is_inconsistent; /* the kernel's two walks disagreed: its build-ids were not used */
 };
 

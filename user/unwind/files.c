@@ -9,6 +9,8 @@
 #include <poll.h>
 #include <string.h>
 #include <sys/auxv.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -179,6 +181,23 @@ int files_wake_fd(const struct files *f)
 	return maker_fd(f->maker);
 }
 
+/* So that BPF finds the file in a mapping that it was not told of. When that fails the loader makes the rest of such a
+ * walk. */
+static void inode_tell(struct files *f, const struct file *file, int fd)
+{
+	const struct elfseg *seg = file->segs.seg;
+	struct bstack_inode_module m = { .module = (uint32_t)(file - f->v) };
+	struct bstack_inode i = {};
+	struct stat st;
+
+	if (file->segs.cnt != 1 || fstat(fd, &st))
+		return;
+	i.ino = st.st_ino;
+	i.dev = major(st.st_dev) << 20 | minor(st.st_dev); /* MKDEV() of the kernel */
+	m.pc_off = seg->vaddr - seg->off - file->base;
+	f->maps->inode_set(f->maps->ctx, &i, &m);
+}
+
 /* Open the file of a mapping, and have its table made. */
 static void file_open_for(struct files *f, struct file *file, uint32_t pid, const struct vma *v)
 {
@@ -197,6 +216,7 @@ static void file_open_for(struct files *f, struct file *file, uint32_t pid, cons
 	for (size_t i = 1; i < segs.cnt; i++)
 		if (segs.seg[i].vaddr < file->base)
 			file->base = segs.seg[i].vaddr;
+	inode_tell(f, file, fd);
 	if (!maker_add(f->maker, (uint32_t)(file - f->v), fd))
 		file->state = FILE_MAKING;
 }
@@ -309,17 +329,20 @@ uint64_t files_pc_off(const struct files *f, uint32_t module, uint64_t off)
 	return UINT64_MAX / 2; /* code in no executable segment: no row will be found */
 }
 
-const struct build_id *files_step(struct files *f, const struct bstack_step *step,
-				  uint64_t *ret_vaddr, bool *ret_is_vdso)
+bool files_step(struct files *f, const struct bstack_step *step, struct step_place *ret)
 {
 	struct file *file = step->module < f->cnt ? &f->v[step->module] : NULL;
 
 	if (!file)
-		return NULL;
+		return false;
 	file->used = ++f->uses;
-	*ret_vaddr = file->base + step->pc;
-	*ret_is_vdso = file->is_vdso;
-	return &file->id;
+	*ret = (struct step_place){
+		.id = &file->id,
+		.vaddr = file->base + step->pc,
+		.is_vdso = file->is_vdso,
+		.has_no_cfi = file->state == FILE_NO_CFI,
+	};
+	return true;
 }
 
 int files_new(const struct unwind_maps *maps, struct unwinder_counters *counters,

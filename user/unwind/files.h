@@ -22,8 +22,7 @@ void files_wait(struct files *f, uint64_t until_ns);
 int files_wake_fd(const struct files *f); /* readable when there may be some */
 /* For a mapping that starts at file offset off. */
 uint64_t files_pc_off(const struct files *f, uint32_t module, uint64_t off);
-const struct build_id *files_step(struct files *f, const struct bstack_step *step,
-				  uint64_t *ret_vaddr, bool *ret_is_vdso);
+bool files_step(struct files *f, const struct bstack_step *step, struct step_place *ret);
 /* The module of a build-id, NULL: the vdso; its table is waited for. Its pc of a link-time address is that less *ret_base.
  * BSTACK_MODULE_NONE: not known. */
 uint32_t files_ready(struct files *f, const struct build_id *id, uint64_t *ret_base);

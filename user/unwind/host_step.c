@@ -32,5 +32,8 @@ int host_step(const struct unwind_maps *maps, struct stack_rest *s, uint32_t mod
 {
 	arrays = maps;
 	stack = s;
+	s->is_fp_step = module == BSTACK_MODULE_FP ||
+			(module < maps->module_cnt && !maps->modules[module].row_cnt &&
+			 maps->modules[module].instead == BSTACK_MODULE_FP);
 	return unwind_in_module(&s->state, module, pc);
 }

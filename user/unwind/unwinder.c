@@ -375,8 +375,7 @@ int unwinder_step_fp(struct unwinder *u, struct stack_rest *s)
 	return host_step(&u->maps, s, BSTACK_MODULE_FP, 0);
 }
 
-const struct build_id *unwinder_step_file(struct unwinder *u, const struct bstack_step *step,
-					  uint64_t *ret_vaddr, bool *ret_is_vdso)
+bool unwinder_step_place(struct unwinder *u, const struct bstack_step *step, struct step_place *ret)
 {
-	return files_step(u->files, step, ret_vaddr, ret_is_vdso);
+	return files_step(u->files, step, ret);
 }

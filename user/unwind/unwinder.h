@@ -30,6 +30,8 @@ struct unwind_maps {
 	size_t row_cnt, page_cnt, rule_cnt, module_cnt, mapping_cnt;
 	int (*process_set)(void *ctx, uint32_t pid, const struct bstack_process *p);
 	int (*process_drop)(void *ctx, uint32_t pid);
+	int (*inode_set)(void *ctx, const struct bstack_inode *i,
+			 const struct bstack_inode_module *m);
 	void *ctx;
 };
 
@@ -71,10 +73,16 @@ int unwinder_step(struct unwinder *u, struct stack_rest *s, const struct build_i
 /* Likewise, in code that has no table, by frame pointer. */
 int unwinder_step_fp(struct unwinder *u, struct stack_rest *s);
 
-/* The file whose table made a step, and the link-time address that its pc stands for. NULL: none (the step was made
- * by frame pointer). Marks the table as used. is_vdso: it is the vdso's. */
-const struct build_id *unwinder_step_file(struct unwinder *u, const struct bstack_step *step,
-					  uint64_t *ret_vaddr, bool *ret_is_vdso);
+/* Where a step was made: the file, and the link-time address that its pc stands for. */
+struct step_place {
+	const struct build_id *id;
+	uint64_t vaddr;
+	bool is_vdso;    /* then vaddr is an offset in it */
+	bool has_no_cfi; /* the file has no unwind information: it was made by frame pointer */
+};
+/* False: in no file. Marks the file's table as used. */
+bool unwinder_step_place(struct unwinder *u, const struct bstack_step *step,
+			 struct step_place *ret);
 const struct unwinder_counters *unwinder_counters(const struct unwinder *u);
 
 #endif
