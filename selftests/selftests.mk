@@ -59,6 +59,7 @@ fixtures: $(FIXTURES)
 
 # Live tests in C: selftests/live/test_NAME.c with its programs in NAME.bpf.c
 LIVE_BPF := $(patsubst selftests/live/%.bpf.c,$(O)/gen/%.skel.h,$(wildcard selftests/live/*.bpf.c))
+DIFFER_OBJS := $(filter $(O)/user/base/% $(O)/user/unwind/% $(O)/user/resolve/%,$(USER_OBJS))
 LIVE_TESTS := $(patsubst selftests/live/%.c,$(O)/live/%,$(wildcard selftests/live/test_*.c))
 $(O)/bpf/%.bpf.o: selftests/live/%.bpf.c $(wildcard selftests/live/*.h bpf/*.h) vmlinux/vmlinux.h
 	$(say) BPF $<
@@ -71,6 +72,10 @@ $(O)/live/%: selftests/live/%.c $(LIVE_BPF) $(wildcard selftests/*.h selftests/l
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) -O1 -g $(USER_CFLAGS) -Iselftests -Iselftests/live -fno-omit-frame-pointer -pthread -o $@ $< \
 		$(LIVE_EXTRA) $(USER_LIBS)
+
+# It makes tables as bstack does
+$(O)/live/test_differ: LIVE_EXTRA = $(DIFFER_OBJS)
+$(O)/live/test_differ: $(DIFFER_OBJS)
 
 # Benchmarks in C: what the kernel's own walks cost, beside ours
 $(O)/bpf/cost.bpf.o: selftests/bench/cost.bpf.c vmlinux/vmlinux.h
