@@ -465,6 +465,18 @@ def test_output_to_a_pipe():
             f.write(data)
         rec = truth.Recording(path)
         rec.exact()
+def test_target_exits_while_record_starts():
+    """At every moment of the start: it is told, or its samples are taken, and record ends."""
+    with temp_dir() as d:
+        for ms in range(0, 200, 10):
+            proc = subprocess.Popen(["sleep", str(ms / 1000)])
+            done = subprocess.run([ktap.bstack(), "record", "-q", "-p", str(proc.pid), "-o", f"{d}/x.pb.gz"],
+                                  stderr=subprocess.PIPE, timeout=60)
+            proc.wait()
+            err = done.stderr.decode()
+            assert done.returncode == 0 or done.returncode == 1 and "it has exited" in err, (ms, done.returncode, err)
+
+
         assert rec.folded.chain(CHAIN) > 0
 
 

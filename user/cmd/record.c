@@ -236,8 +236,12 @@ static void summarize(const struct command *self, struct recording *r, const cha
 static int record_all(const struct command *self, const struct record_args *a, struct recording *r,
 		      struct child *child, char **argv, struct error *e)
 {
-	int err = snapshots(r, a), end_err;
+	int err = 0, end_err;
 
+	/* One that was gone before the programs were attached is never seen to exit. */
+	if (targets_check(a, e))
+		return cmd_fail(self, e);
+	err = snapshots(r, a);
 	if (err)
 		error_errno(e, -err, "cannot read the targets' mappings");
 	else
