@@ -368,7 +368,8 @@ static bool nothing_held(void)
 	if (!m.starts && !m.ends)
 		CHECK_EQ(c.started, c.failed + c.released);
 	CHECK(is_paired(&c, m));
-	CHECK_EQ(c.write_unmarked, 0);
+	if (!is_rt()) /* its rw_semaphore has no writer bit that could be looked at */
+		CHECK_EQ(c.write_unmarked, 0);
 	return CHECK_EQ(word, 0);
 }
 
