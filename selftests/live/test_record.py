@@ -48,19 +48,22 @@ def test_chain_by_frame_pointer():
         rec.exact()
         assert no_wrong(rec) > 1000
         share = rec.folded.chain(CHAIN) / rec.folded.samples()
-        assert share > 0.9, f"the chain is {share:.3f} of the samples"
-        assert rec.ledger["frames"]["kernel"] > 0.9 * sum(rec.ledger["frames"].values()), rec.ledger
+        assert share > truth.share(0.9), f"the chain is {share:.3f} of the samples"
+        # with interrupts off a PREEMPT_RT kernel gives no build-id at all
+        ways = {"timeline", "query"} if truth.IS_RT else {"kernel"}
+        known = sum(c for way, c in rec.ledger["frames"].items() if way in ways)
+        assert known > 0.9 * sum(rec.ledger["frames"].values()), rec.ledger
         ktap.eq(rec.ledger["unwind_tables"], 0, "unwind tables")
 
 
 def test_chain_by_rows():
     with temp_dir() as d:
-        rec, _ = record(d, "-F", 997, "--", ktap.fixture("chain"), 1, check=7)
+        rec, _ = record(d, "-F", 997, "--", ktap.fixture("chain"), truth.seconds(1), check=7)
         rec.exact()
-        assert no_wrong(rec) > 1000
+        assert no_wrong(rec) > truth.share(1000)
         whole = sum(c for _, f, c in rec.folded.stacks if root_of(f) == [*ROOT, *CHAIN[1:]])
-        assert whole > 0.5 * rec.folded.samples(), rec.folded.stacks[:3]
-        assert rec.ledger["rooted"] > 0.5 * rec.ledger["samples"], rec.ledger
+        assert whole > truth.share(0.5) * rec.folded.samples(), rec.folded.stacks[:3]
+        assert rec.ledger["rooted"] > truth.share(0.5) * rec.ledger["samples"], rec.ledger
 
 
 def test_threads_of_pid():
@@ -92,38 +95,45 @@ def test_one_thread():
 
 def storm(way):
     with temp_dir() as d:
-        rec, _ = record(d, f"--unwind={way}", "-F", 9973, "--", ktap.fixture("storm"), 4, 2)
+        rec, _ = record(d, f"--unwind={way}", "-F", truth.rate(9973), "--", ktap.fixture("storm"), 4, 2)
         rec.exact()
         no_wrong(rec)
         all_healed(rec)
+        # garbage: what a walk by frame pointer takes for an address in code that keeps none, as the dynamic linker's
+        led = rec.ledger
+        lost = led["frames"]["none"] - led["unresolved"]["garbage"]
+        assert lost <= 0.001 * led["frame_total"], led
         spins = [(f, c) for _, f, c in rec.folded.stacks if f and f[-1] == "fx_spin"]
         whole = sum(c for f, c in spins if f[-10:] == ["fx_spinner", *CHAIN[1:]])
-        assert whole > 0.9 * sum(c for _, c in spins), f"{whole} of {sum(c for _, c in spins)}"
+        assert whole > truth.share(0.9) * sum(c for _, c in spins), f"{whole} of {sum(c for _, c in spins)}"
         return rec
 
 
 def test_storm_by_frame_pointer():
     rec = storm("fp")
-    assert rec.ledger["fallback"]["writer"] > 100, rec.ledger
+    if truth.IS_RT:
+        ktap.eq(rec.ledger["fallback"]["rt"], rec.ledger["user_samples"], "stacks that fell back, as all have to")
+    else:
+        assert rec.ledger["fallback"]["writer"] > truth.share(100), rec.ledger
 
 
 def test_storm_by_rows():
     """No lock is taken, so nothing falls back; the mappings change all the time and no frame is wrong."""
     rec = storm("rows")
-    assert rec.ledger["rooted"] > 0.5 * rec.ledger["user_samples"], rec.ledger
-    assert rec.ledger["fell_back"] < 0.5 * rec.ledger["samples"], rec.ledger
+    assert rec.ledger["rooted"] > truth.share(0.5) * rec.ledger["user_samples"], rec.ledger
+    assert truth.IS_SLOW or rec.ledger["fell_back"] < 0.5 * rec.ledger["samples"], rec.ledger
 
 
 def dlswap(way):
     with temp_dir() as d:
         proc = subprocess.Popen(
-            [ktap.bstack(), "record", "-q", f"--unwind={way}", "-F", "9973", "-o", f"{d}/x.pb.gz", "--",
+            [ktap.bstack(), "record", "-q", f"--unwind={way}", "-F", str(truth.rate(9973)), "-o", f"{d}/x.pb.gz", "--",
              ktap.fixture("dlswap"), "3", ktap.fixture("swap_a.so"), ktap.fixture("swap_b.so")],
             stdout=subprocess.PIPE)
         out, _ = proc.communicate(timeout=120)
         ktap.eq(proc.returncode, 0, "exit status")
         same = truth.first_number(r"same (\d+) of", out.decode())
-        assert same > 10, f"the libraries met at one address {same} times: {out}"
+        assert same > truth.share(10), f"the libraries met at one address {same} times: {out}"
         rec = truth.Recording(f"{d}/x.pb.gz")
         rec.exact()
         assert no_wrong(rec) > 1000
@@ -141,7 +151,7 @@ def test_dlswap_by_rows():
 
 def test_exec():
     with temp_dir() as d:
-        rec, _ = record(d, "-F", 4999, "--", ktap.fixture("execer_a"))
+        rec, _ = record(d, "-F", truth.rate(4999), "--", ktap.fixture("execer_a"))
         rec.exact()
         assert no_wrong(rec) > 500
         for thread, frames, _ in rec.folded.stacks:
@@ -152,11 +162,11 @@ def test_exec():
 
 def test_forkbomb():
     with temp_dir() as d:
-        rec, _ = record(d, "-F", 4999, "--", ktap.fixture("forkbomb"), 2)
+        rec, _ = record(d, "-F", truth.rate(4999), "--", ktap.fixture("forkbomb"), 2)
         rec.exact()
         assert no_wrong(rec) > 1000
         all_healed(rec)
-        assert rec.folded.chain(["fx_child", *CHAIN[1:]]) > 0.2 * rec.folded.samples(), rec.ledger
+        assert rec.folded.chain(["fx_child", *CHAIN[1:]]) > truth.share(0.2) * rec.folded.samples(), rec.ledger
 
 
 def test_exits_at_once():
@@ -168,7 +178,7 @@ def test_exits_at_once():
 def test_exits_with_its_stack():
     """A process that is gone before its samples are read."""
     with temp_dir() as d:
-        rec, _ = record(d, "--unwind=fp", "-F", 9973, "--", ktap.fixture("chain"), 0.02, check=7)
+        rec, _ = record(d, "--unwind=fp", "-F", truth.rate(9973), "--", ktap.fixture("chain"), truth.seconds(0.02), check=7)
         rec.exact()
         no_wrong(rec)
         assert rec.folded.chain(CHAIN) > 0, rec.folded.stacks
@@ -187,7 +197,7 @@ def test_deleted_while_it_runs():
             proc.wait()
         rec.exact()
         no_wrong(rec)
-        assert rec.folded.chain(CHAIN) > 0.9 * rec.folded.samples(), rec.folded.stacks[:5]
+        assert rec.folded.chain(CHAIN) > truth.share(0.9) * rec.folded.samples(), rec.folded.stacks[:5]
 
 
 def test_replaced_while_it_runs():
@@ -205,7 +215,7 @@ def test_replaced_while_it_runs():
             proc.wait()
         rec.exact()
         no_wrong(rec)
-        assert rec.folded.chain(CHAIN) > 0.9 * rec.folded.samples(), rec.folded.stacks[:5]
+        assert rec.folded.chain(CHAIN) > truth.share(0.9) * rec.folded.samples(), rec.folded.stacks[:5]
 
 
 def test_other_namespaces():
@@ -226,7 +236,7 @@ def test_other_namespaces():
             proc.wait()
         rec.exact()
         no_wrong(rec)
-        assert rec.folded.chain(CHAIN) > 0.9 * rec.folded.samples(), rec.folded.stacks[:5]
+        assert rec.folded.chain(CHAIN) > truth.share(0.9) * rec.folded.samples(), rec.folded.stacks[:5]
 
 
 def test_jit():
@@ -237,7 +247,9 @@ def test_jit():
         assert rec.folded.chain(["main", "fx_call_named", "fx_jitted"]) > 0, rec.folded.stacks
         assert rec.ledger["frames"]["jit"] > 0
         assert rec.ledger["unresolved"]["anonymous"] > 0
-        ktap.eq(rec.ledger["fallback"]["slot-busy"], 0, "stacks of code that could have no build-id")
+        # A timer that is late fires twice in one interrupt, and the second stack does find the slot taken.
+        if not truth.IS_SLOW:
+            ktap.eq(rec.ledger["fallback"]["slot-busy"], 0, "stacks of code that could have no build-id")
 
 
 def test_text_of_maps():
@@ -277,7 +289,7 @@ def forkbomb_pids(directory, *args):
     proc = start("forkbomb", 60)
     try:
         path = os.path.join(directory, "x.pb.gz")
-        run("record", "-q", "-F", 4999, "-p", proc.pid, "-d", 1, *args, "-o", path)
+        run("record", "-q", "-F", truth.rate(4999), "-p", proc.pid, "-d", 1, *args, "-o", path)
     finally:
         proc.kill()
         proc.wait()
@@ -390,7 +402,7 @@ def test_self_when_asked():
         path = os.path.join(d, "x.pb.gz")
         target = start("storm", 60, 1)
         try:
-            proc = subprocess.Popen([ktap.bstack(), "record", "-q", "-a", "--self", "-k", "-F", "4999", "-d", "2", "-o", path])
+            proc = subprocess.Popen([ktap.bstack(), "record", "-q", "-a", "--self", "-k", "-F", str(truth.rate(4999)), "-d", "2", "-o", path])
             ktap.eq(proc.wait(timeout=60), 0, "exit status")
         finally:
             target.kill()
@@ -446,11 +458,23 @@ def test_sigkill_leaves_a_profile():
 
 def test_target_exits():
     with temp_dir() as d:
-        proc = start("chain", 1.5)
+        proc = start("chain", truth.seconds(1.5))
         rec, _ = record(d, "-F", 499, "-p", proc.pid)
         proc.wait()
         rec.exact()
         no_wrong(rec)
+
+
+def test_target_exits_while_record_starts():
+    """At every moment of the start: it is told, or its samples are taken, and record ends."""
+    with temp_dir() as d:
+        for ms in range(0, 200, 10):
+            proc = subprocess.Popen(["sleep", str(ms / 1000)])
+            done = subprocess.run([ktap.bstack(), "record", "-q", "-p", str(proc.pid), "-o", f"{d}/x.pb.gz"],
+                                  stderr=subprocess.PIPE, timeout=60)
+            proc.wait()
+            err = done.stderr.decode()
+            assert done.returncode == 0 or done.returncode == 1 and "it has exited" in err, (ms, done.returncode, err)
 
 
 def test_output_to_a_pipe():
@@ -465,18 +489,6 @@ def test_output_to_a_pipe():
             f.write(data)
         rec = truth.Recording(path)
         rec.exact()
-def test_target_exits_while_record_starts():
-    """At every moment of the start: it is told, or its samples are taken, and record ends."""
-    with temp_dir() as d:
-        for ms in range(0, 200, 10):
-            proc = subprocess.Popen(["sleep", str(ms / 1000)])
-            done = subprocess.run([ktap.bstack(), "record", "-q", "-p", str(proc.pid), "-o", f"{d}/x.pb.gz"],
-                                  stderr=subprocess.PIPE, timeout=60)
-            proc.wait()
-            err = done.stderr.decode()
-            assert done.returncode == 0 or done.returncode == 1 and "it has exited" in err, (ms, done.returncode, err)
-
-
         assert rec.folded.chain(CHAIN) > 0
 
 
@@ -594,7 +606,7 @@ def test_capabilities_suffice():
         ktap.eq(done.returncode, 0, done.stderr.decode())
         rec = truth.Recording(path)
         rec.exact()
-        assert rec.folded.chain(CHAIN) > 0.9 * rec.folded.samples(), rec.folded.stacks[:5]
+        assert rec.folded.chain(CHAIN) > truth.share(0.9) * rec.folded.samples(), rec.folded.stacks[:5]
 
 
 def test_zz_frames_checked():

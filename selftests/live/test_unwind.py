@@ -40,7 +40,7 @@ def check_chain(build, case):
     """Every stack is the chain or the leaf side of it; most are the whole one, and rooted."""
     want = CHAINS[case]
     with temp_dir() as d:
-        rec, _ = record(d, "-F", 997, "--", ktap.fixture(f"unwound_{build}"), case)
+        rec, _ = record(d, "-F", 997, "--", ktap.fixture(f"unwound_{build}"), case, truth.seconds(0.4))
     rec.exact()
     whole = spinning = 0
     for _, frames, count in rec.folded.stacks:
@@ -51,11 +51,11 @@ def check_chain(build, case):
         assert chain == want[len(want) - len(chain):], f"{build} {case}: {chain}, expected {want}"
         whole += count if chain == want else 0
     led = rec.ledger
-    assert spinning > 50, f"{build} {case}: {spinning} samples"
-    assert whole > 0.5 * spinning, f"{build} {case}: {whole} of {spinning} are whole: {led['stops']}"
+    assert spinning > truth.share(50), f"{build} {case}: {spinning} samples"
+    assert whole > truth.share(0.5) * spinning, f"{build} {case}: {whole} of {spinning} are whole: {led['stops']}"
     # The C library's __start_context has no CFI that marks it as the root: the chain is whole, and not called rooted.
     if case != "context":
-        assert led["rooted"] > 0.5 * led["user_samples"], f"{build} {case}: {led['rooted']} rooted: {led['stops']}"
+        assert led["rooted"] > truth.share(0.5) * led["user_samples"], f"{build} {case}: {led['rooted']} rooted: {led['stops']}"
 
 
 def check_build(build, cases=tuple(CHAINS)):
@@ -94,28 +94,28 @@ def test_musl():
         if "fx_spin" in frames:
             chain = own(frames)
             assert chain == CHAINS["plain"][len(CHAINS["plain"]) - len(chain):], chain
-    assert rec.folded.chain(CHAINS["plain"]) > 0.5 * rec.folded.samples(), rec.folded.stacks
+    assert rec.folded.chain(CHAINS["plain"]) > truth.share(0.5) * rec.folded.samples(), rec.folded.stacks
 
 
 def test_deep_recursion_is_cut_at_the_root_side():
     with temp_dir() as d:
-        rec, _ = record(d, "-F", 997, "--", ktap.fixture("unwound_pie"), "deep")
+        rec, _ = record(d, "-F", 997, "--", ktap.fixture("unwound_pie"), "deep", truth.seconds(0.4))
     rec.exact()
     deep = [(f, c) for _, f, c in rec.folded.stacks if "fx_deep" in f]
     cut = sum(c for f, c in deep if len(f) == FRAMES)
-    assert cut > 0.5 * sum(c for _, c in deep), deep
+    assert cut > truth.share(0.5) * sum(c for _, c in deep), deep
     for frames, _ in deep:
         assert "main" not in frames or len(frames) < FRAMES, frames
         below = [f for f in frames if f != "fx_deep"]
         assert len(frames) < FRAMES or "fx_deep" not in frames[-len(below):] or not below, frames
-    assert rec.ledger["truncated"] > 0.5 * rec.ledger["samples"], rec.ledger
+    assert rec.ledger["truncated"] > truth.share(0.5) * rec.ledger["samples"], rec.ledger
 
 
 def test_exceptions():
     """When libgcc installs a handler's registers it writes them over its own frame's: for these few instructions the
     stack is in two minds, for every unwinder. Stacks inside libgcc's two entry points are left out."""
     with temp_dir() as d:
-        rec, _ = record(d, "-F", 1997, "--", ktap.fixture("thrown"), 1)
+        rec, _ = record(d, "-F", 1997, "--", ktap.fixture("thrown"), truth.seconds(1))
     rec.exact()
     for _, frames, _ in rec.folded.stacks:
         names = [f.split("(")[0] for f in frames]
@@ -125,7 +125,7 @@ def test_exceptions():
         depth = chain.count("fx_thrower")
         want = ["main", "fx_catcher", *["fx_thrower"] * depth]
         assert depth <= 6 and (chain == want[len(want) - len(chain):] or chain == ["main"]), frames
-    assert rec.ledger["rooted"] > 0.5 * rec.ledger["user_samples"], rec.ledger["stops"]
+    assert rec.ledger["rooted"] > truth.share(0.5) * rec.ledger["user_samples"], rec.ledger["stops"]
 
 
 def test_through_the_kernel():
@@ -135,7 +135,7 @@ def test_through_the_kernel():
                         "$e = time + 2; while (time < $e) {} syscall(39) for 1..2000")
     rec.exact()
     ktap.eq(rec.ledger["fired"], 2000, "calls")
-    assert rec.ledger["rooted"] > 0.5 * rec.ledger["samples"], rec.ledger["stops"]
+    assert rec.ledger["rooted"] > truth.share(0.5) * rec.ledger["samples"], rec.ledger["stops"]
 
 
 def test_ordinary_programs():
@@ -163,7 +163,7 @@ def test_rows_and_frame_pointers_agree():
     chains = {}
     for way in ("rows", "fp"):
         with temp_dir() as d:
-            rec, _ = record(d, f"--unwind={way}", "-F", 997, "--", ktap.fixture("chain"), 0.5, check=7)
+            rec, _ = record(d, f"--unwind={way}", "-F", 997, "--", ktap.fixture("chain"), truth.seconds(0.5), check=7)
         chains[way] = max(rec.folded.stacks, key=lambda s: s[2])[1]
     ktap.eq(chains["rows"][-10:], chains["fp"][-10:], "chains")
 

@@ -7,6 +7,7 @@ its own, misses its caller, so the caller's caller may stand there.
 """
 import json
 import os
+import platform
 import re
 import signal
 import subprocess
@@ -28,6 +29,26 @@ CALLER = {
 }
 # fx_1 has one caller in each program
 CALLER_OF_FX_1 = {"main", "fx_thread", "fx_spinner", "fx_child"}
+
+
+# An emulated machine: what depends on speed is not asserted there, and programs run longer.
+IS_SLOW = bool(os.environ.get("BSTACK_SLOW"))
+IS_RT = "PREEMPT_RT" in platform.version()
+
+
+def share(part):
+    """The part, or number, that must be exceeded where it depends on speed: on a slow machine one is enough."""
+    return 0 if IS_SLOW else part
+
+
+def seconds(count):
+    """How long a program runs that has to get its unwind tables while it does."""
+    return 5 * count if IS_SLOW else count
+
+
+def rate(hz):
+    """Samples a second: a slow machine at a high rate does nothing else."""
+    return min(hz, 1999) if IS_SLOW else hz
 
 
 class Folded:
