@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #
-# bstack: make, make check, make demo, make bench, make install, make clean.
+# bstack: make, make check, make check-vm, make demo, make bench, make install, make clean.
 # Settings: O= build folder, V=1 shows commands, PREFIX=, DESTDIR=, T=GLOB chooses tests.
 
 VERSION := 0.1
@@ -40,6 +40,11 @@ deps:
 check: deps
 	$(Q)$(MAKE) --no-print-directory check-run
 
+# The live tests on other kernels, in guests. make check runs them too where QEMU is installed.
+check-vm: deps
+	$(Q)selftests/deps.sh vm
+	$(Q)$(MAKE) --no-print-directory vm-run
+
 demo: deps
 	$(Q)$(MAKE) --no-print-directory all
 	$(Q)O=$(O) selftests/demo.sh
@@ -51,5 +56,5 @@ bench: deps
 clean:
 	$(Q)rm -rf $(O)
 
-.PHONY: all deps check check-run demo bench install clean fixtures format
+.PHONY: all deps check check-run check-vm vm-run demo bench install clean fixtures format
 .DELETE_ON_ERROR:

@@ -96,6 +96,9 @@ check-run: $(O)/bstack $(UNIT_TESTS) $(LIVE_TESTS) fixtures
 	$(Q)O=$(abspath $(O)) BSTACK=$(abspath $(O))/bstack CLANG_FORMAT=$(CLANG_FORMAT) \
 		selftests/run -t '$(T)' $(ALL_TESTS)
 
+vm-run: $(O)/bstack $(LIVE_TESTS) fixtures
+	$(Q)O=$(abspath $(O)) selftests/vm/vm.py
+
 format:
 	$(Q)$(CLANG_FORMAT) -i $$(find bpf user selftests -name '*.[ch]')
 

@@ -1,0 +1,76 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+"""test_vm_reading.py - what vm.py makes of a guest's two serial lines, the bad ones above all."""
+import os
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+import ktap  # noqa: E402
+import vm  # noqa: E402
+
+GOOD = "== kernel 6.1\n== begin a/one\nok 1 x\n# why\nnot ok 2 y\nok 3 z # SKIP no PMU\n1..3\n== end 1\n== done\n"
+
+
+def outcomes(text, programs=("a/one",)):
+    return [(test, outcome) for test, outcome, _ in vm.read_results(text, programs)]
+
+
+def test_good():
+    ktap.eq(vm.read_results(GOOD, ["a/one"]), [("one.x", vm.PASS, []), ("one.y", vm.FAIL, ["# why"]),
+                                               ("one.z", vm.SKIP, ["no PMU"])], "rows")
+
+
+def test_two_programs():
+    text = "== begin a/one\nok 1 x\n1..1\n== end 0\n== begin b/two.py\nok 1 x\n1..1\n== end 0\n== done\n"
+    ktap.eq(outcomes(text, ["a/one", "b/two.py"]), [("one.x", vm.PASS), ("two.x", vm.PASS)], "rows")
+
+
+BAD = [
+    ("nothing at all", ""),
+    ("died in the program", "== begin a/one\nok 1 x\n"),
+    ("no plan", "== begin a/one\nok 1 x\n== end 0\n"),
+    ("fewer results than planned", "== begin a/one\nok 1 x\n1..2\n== end 0\n"),
+    ("bad exit status", "== begin a/one\nok 1 x\n1..1\n== end 139\n"),
+    ("no tests", "== begin a/one\n1..0\n== end 0\n"),
+    ("skip without a reason", "== begin a/one\nok 1 x # SKIP \n1..1\n== end 0\n"),
+    ("another program", GOOD.replace("a/one", "a/other")),
+]
+
+
+def test_bad():
+    for what, text in BAD:
+        assert (("one.ends", vm.FAIL)) in outcomes(text), (what, outcomes(text))
+
+
+COMPLAINTS = """BUG: kernel NULL pointer dereference, address: 0000000000000008
+Oops: 0002 [#1] PREEMPT SMP NOPTI
+WARNING: CPU: 1 PID: 33 at kernel/locking/rwsem.c:1374 __up_read+0x1
+watchdog: BUG: soft lockup - CPU#1 stuck for 26s! [storm:201]
+rcu: INFO: rcu_preempt detected stalls on CPUs/tasks:
+INFO: task storm:201 blocked for more than 120 seconds.
+WARNING: possible circular locking dependency detected
+WARNING: suspicious RCU usage
+INFO: possible recursive locking detected
+Kernel panic - not syncing: Fatal exception
+bstack[210]: segfault at 0 ip 00005581 sp 00007ffd error 4 in bstack
+general protection fault, probably for non-canonical address 0xdead000000000122: 0000 [#1]
+list_del corruption. prev->next should be ffff, but was 0
+Out of memory: Killed process 210 (bstack)""".splitlines()
+QUIET = """Linux version 6.1.0 (gcc-12) #1 SMP PREEMPT_DYNAMIC Debian
+Debug: sleeping functions are reported
+rcu: Hierarchical RCU implementation.
+watchdog: Delayed init of the lockup detector
+smpboot: CPU 1 is now offline
+process '/bstack/build/fixtures/jit' started with executable stack
+RETBleed: WARNING""".splitlines()
+
+
+def test_complaints():
+    for line in COMPLAINTS:
+        text = "\n".join([*QUIET, f"[  12.345678] {line}", *QUIET])
+        ktap.eq(vm.read_console(text)[:1], [f"[  12.345678] {line}"], "first line shown")
+    ktap.eq(vm.read_console("\n".join(QUIET)), [], "complaints of a quiet kernel")
+
+
+if __name__ == "__main__":
+    ktap.main(globals())

@@ -1,0 +1,225 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+"""vm.py - runs live tests on other kernels: Debian's, under QEMU without hardware support, one guest a kernel.
+
+The guest is a kernel image out of its package (kernels.py) and one archive in memory (initramfs.py); its first process
+(init.sh) runs the programs of PROGRAMS. What they print comes over the second serial line, what the kernel has to say over the
+first, where every complaint of its own is a failure. A guest that hangs, dies, or leaves a program without a result fails.
+
+    vm.py            all kernels, one after the other, and a table: make check-vm
+    test_vm_*.py     one kernel, as a test program
+
+Settings, from the environment: O build folder, VM_CACHE where kernel images are kept, VM_ACCEL, VM_LIMIT_S.
+"""
+import importlib.machinery
+import importlib.util
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+
+sys.dont_write_bytecode = True
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, HERE)
+import initramfs  # noqa: E402
+import kernels  # noqa: E402
+
+BUILD = os.path.abspath(os.environ.get("O", os.path.join(HERE, "..", "..", "build")))
+WORK = os.path.join(BUILD, "vm")
+QEMU = "qemu-system-x86_64"
+LIMIT_S = int(os.environ.get("VM_LIMIT_S", 800))  # below the runner's own
+
+# What a guest runs. Everything that is about the kernel; LEFT_OUT says what is not.
+PROGRAMS = ["build/live/test_kernel", "build/live/test_kernel_kinds", "build/live/test_lock",
+            "selftests/live/test_record.py", "selftests/live/test_unwind.py", "selftests/live/test_doctor.py"]
+OTHER_FILES = "a matter of the program's file, the same on every kernel"
+NO_KERNEL = "a matter of bstack alone, the same on every kernel"
+LEFT_OUT = {
+    "test_record.truncation": "needs a whole compiler",
+    "test_record.go_tool_pprof": "needs Go",
+    "test_record.zz_frames_checked": "counts the frames of all tests",
+    "test_record.progress_on_a_terminal": NO_KERNEL,
+    "test_record.unwritable_output": NO_KERNEL,
+    "test_record.dev_full": NO_KERNEL,
+    "test_record.period_and_task_clock": NO_KERNEL,
+    "test_unwind.no_pie": OTHER_FILES,
+    "test_unwind.static": OTHER_FILES,
+    "test_unwind.cet": OTHER_FILES,
+    "test_unwind.no_plt": OTHER_FILES,
+    "test_unwind.musl": OTHER_FILES,
+    "test_unwind.ordinary_programs": OTHER_FILES,
+    "test_unwind.small_memory_evicts_and_counts": NO_KERNEL,
+    "test_doctor.binaries": "needs a whole compiler",
+}
+
+# A kernel that says one of these is not well, or a program of ours died.
+COMPLAINTS = re.compile(
+    r"\bBUG:|\bWARNING:|\bOops\b|general protection fault|Kernel panic|rcu: INFO|blocked for more than|soft lockup|"
+    r"hard LOCKUP|INFO: possible |possible circular locking|suspicious RCU usage|inconsistent lock state|Call Trace:|"
+    r"Out of memory|oom-kill|segfault at|traps: |Unable to handle|list_(add|del) corruption|refcount_t: ")
+# Longer than the host may let a guest wait for a CPU
+KERNEL_ARGS = "console=ttyS0 panic=-1 oops=panic tsc=reliable rcupdate.rcu_cpu_stall_timeout=120 watchdog_thresh=60"
+
+# A thread for each of the guest's CPUs: with one for both they change places too seldom for tests of locks. For this, one may
+# run an int3 that the kernel, which changes its own code when a tracepoint is used, has already taken away: what emulates is
+# at fault, and not the kernel, so the guest is then started once more.
+ACCEL = os.environ.get("VM_ACCEL", "-accel tcg,thread=multi")
+STALE_INT3 = re.compile(r"\bOops: int3: |\bint3: 0000 ")
+
+PASS, FAIL, SKIP = "pass", "FAIL", "skip"
+
+
+def load_judge():
+    """The runner's own reading of a program's output."""
+    path = os.path.join(HERE, "..", "run")
+    loader = importlib.machinery.SourceFileLoader("run", path)
+    module = importlib.util.module_from_spec(importlib.util.spec_from_loader("run", loader))
+    loader.exec_module(module)
+    return module.judge
+
+
+judge = load_judge()
+
+
+def missing_pieces():
+    if os.uname().machine != "x86_64":
+        return "the guests are x86-64, as their programs are this machine's"
+    if not shutil.which(QEMU):
+        return f"{QEMU} is not installed: selftests/deps.sh vm"
+    return None
+
+
+def boot(name, image, limit_s):
+    """(what the programs printed, what the kernel printed, how the guest ended wrongly or None)"""
+    paths = [os.path.join(WORK, f"{name}.{what}") for what in ("console", "results", "initramfs")]
+    console, results, archive = paths
+    os.makedirs(WORK, exist_ok=True)
+    initramfs.make(archive, BUILD, PROGRAMS, [t.split(".", 1)[1] for t in LEFT_OUT])
+    command = [QEMU, *ACCEL.split(), "-cpu", "max", "-smp", "2", "-m", "2G",
+               "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-kernel", image, "-initrd", archive,
+               "-append", KERNEL_ARGS, "-serial", f"file:{console}", "-serial", f"file:{results}"]
+    for path in (console, results):
+        open(path, "w").close()
+    wrong = None
+    with subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE) as proc:
+        try:
+            _, err = proc.communicate(timeout=limit_s)
+            if proc.returncode:
+                wrong = f"{QEMU}: exit status {proc.returncode}: {err.decode(errors='replace')}"
+        except subprocess.TimeoutExpired:
+            proc.kill()
+            wrong = f"the guest ran longer than {limit_s:.0f} s"
+    os.unlink(archive)
+    texts = [open(p, errors="replace", newline="").read().replace("\r", "") for p in (results, console)]
+    return texts[0], texts[1], wrong
+
+
+def detail_of(output, test):
+    """The comment lines before a failed test's result."""
+    lines = []
+    for line in output.splitlines():
+        if re.match(rf"not ok \d+ {re.escape(test)}$", line):
+            return lines
+        lines = [] if re.match(r"(not )?ok ", line) else [*lines, line]
+    return []
+
+
+def read_results(text, programs=None):
+    """[(test, outcome, lines of why)] of what the programs printed."""
+    rows = []
+    found = dict((p, (out, int(status))) for p, out, status in
+                 re.findall(r"^== begin (.*)\n((?:(?!== ).*\n)*)== end (\d+)$", text, flags=re.M))
+    for program in PROGRAMS if programs is None else programs:
+        short = os.path.splitext(os.path.basename(program))[0]
+        if program not in found:
+            begun = text.partition(f"== begin {program}\n")[2]
+            rows.append((f"{short}.ends", FAIL, begun.splitlines()[-20:] or ["it did not begin"]))
+            continue
+        output, status = found[program]
+        passed, failed, skipped, wrong = judge(output, status)
+        # in the order of the program
+        outcome = {**{t: (PASS, []) for t in passed}, **{t: (FAIL, detail_of(output, t)) for t in failed},
+                   **{t: (SKIP, [reason]) for t, reason in skipped}}
+        for test in re.findall(r"^(?:not )?ok \d+ (\S+)", output, flags=re.M):
+            rows.append((f"{short}.{test}", *outcome[test]))
+        if wrong:
+            rows.append((f"{short}.ends", FAIL, [wrong, *output.splitlines()[-20:]]))
+    return rows
+
+
+def read_console(text):
+    """The kernel's complaints, with some of what follows."""
+    lines = text.splitlines()
+    hits = [i for i, line in enumerate(lines) if COMPLAINTS.search(line)]
+    return lines[hits[0]:hits[0] + 40] if hits else []
+
+
+def run_kernel(name):
+    """(rows as read_results gives them, description of the kernel)"""
+    reason = missing_pieces()
+    try:
+        if reason:
+            raise kernels.Missing(reason)
+        image, package = kernels.kernel(name, os.environ.get("VM_CACHE", os.path.join(WORK, "kernels")))
+    except kernels.Missing as missing:
+        return [("guest", SKIP, [str(missing)])], "not run"
+    start = time.monotonic()
+    results, console, wrong = boot(name, image, LIMIT_S)
+    again = ""
+    if STALE_INT3.search(console):
+        again = ", started twice"
+        results, console, wrong = boot(name, image, LIMIT_S - (time.monotonic() - start))
+    rows = read_results(results)
+    complaints = read_console(console)
+    if not wrong and "== done" not in results:
+        wrong = "the guest ended before its programs did"
+    rows.append(("guest.ends", FAIL, [wrong, *console.splitlines()[-20:]]) if wrong else ("guest.ends", PASS, []))
+    rows.append(("guest.kernel_is_quiet", FAIL, complaints) if complaints else ("guest.kernel_is_quiet", PASS, []))
+    return rows, f"{package}, {time.monotonic() - start:.0f} s{again}"
+
+
+def main_one(name):
+    """One kernel, in KTAP."""
+    rows, description = run_kernel(name)
+    print(f"# {description}")
+    for i, (test, outcome, why) in enumerate(rows, 1):
+        if outcome == FAIL:
+            print("".join(f"# {line}\n" for line in why), end="")
+        print(f"{'not ok' if outcome == FAIL else 'ok'} {i} {test}" + (f" # SKIP {why[0]}" if outcome == SKIP else ""))
+    print(f"1..{len(rows)}")
+    sys.exit(any(outcome == FAIL for _, outcome, _ in rows))
+
+
+def print_table(columns):
+    """columns: {kernel: rows}. A test a line, a kernel a column, and below why something failed or was skipped."""
+    tests = list(dict.fromkeys(test for rows in columns.values() for test, _, _ in rows))
+    cells = {k: {test: outcome for test, outcome, _ in rows} for k, rows in columns.items()}
+    width = max(map(len, tests))
+    print("".ljust(width), *(k.rjust(8) for k in columns))
+    for test in tests:
+        print(test.ljust(width), *(cells[k].get(test, "-").rjust(8) for k in columns))
+    print(f"\nleft out in guests: {', '.join(f'{t} ({why})' for t, why in LEFT_OUT.items())}")
+    for k, rows in columns.items():
+        for test, outcome, why in rows:
+            if outcome == SKIP:
+                print(f"{k}: skipped {test}: {why[0]}")
+            elif outcome == FAIL:
+                print(f"\n{k}: {test} FAILED", *why, sep="\n    ")
+
+
+def main_all():
+    columns = {}
+    for name in kernels.KERNELS:
+        print(f"{name}: ", end="", flush=True)
+        columns[name], description = run_kernel(name)
+        print(description, flush=True)
+    print_table(columns)
+    outcomes = [outcome for rows in columns.values() for _, outcome, _ in rows]
+    print(f"{outcomes.count(PASS)} passed, {outcomes.count(FAIL)} failed, {outcomes.count(SKIP)} skipped")
+    sys.exit(FAIL in outcomes or PASS not in outcomes)
+
+
+if __name__ == "__main__":
+    main_all()
