@@ -150,6 +150,19 @@ def test_settings():
     ktap.eq((state["euid"], details(found)["euid"]), ("no", "effective uid 65534"), "euid")
 
 
+def test_paranoid_of_debian():
+    """Its kernels know a value above 2, which CAP_PERFMON does not lift."""
+    place = "/proc/sys/kernel/perf_event_paranoid"
+    for value, state in ((2, "yes"), (3, "denied")):
+        with truth.temp_dir() as d:
+            made = os.path.join(d, "value")
+            with open(made, "w") as f:
+                f.write(f"{value}\n")
+            pretend = in_mount_namespace(f"mount --bind {made} {place}")
+            _, states_seen = with_program(lambda copy: states(prefix=[*pretend, *with_caps(CAPS)], program=copy))
+            ktap.eq(states_seen["perf_event_paranoid"], state, f"perf_event_paranoid with {value}")
+
+
 def test_few_capabilities():
     found, state = as_nobody(CAPS)
     ktap.eq((found["can_record"], found["reason"]), (True, ""), found)

@@ -120,10 +120,11 @@ static enum feature_state setting(const char *path, long max, bool is_exempt, ch
 			 "%ld", value);
 }
 
+/* Above 2 is a value of Debian's kernels alone, which CAP_PERFMON does not lift (6.1, 6.12). */
 enum feature_state probe_paranoid(char *detail, size_t sz)
 {
-	return setting("/proc/sys/kernel/perf_event_paranoid", 0,
-		       has_capability(CAP_PERFMON) || has_capability(CAP_SYS_ADMIN), detail, sz);
+	return setting("/proc/sys/kernel/perf_event_paranoid", has_capability(CAP_PERFMON) ? 2 : 0,
+		       has_capability(CAP_SYS_ADMIN), detail, sz);
 }
 
 /* 0: shown, 1: with CAP_SYSLOG, 2: to nobody */
