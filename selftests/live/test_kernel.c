@@ -468,8 +468,9 @@ static bool waiter_once(struct kit *k, struct helper *reader, struct helper *wri
 	helper_go(writer);
 	while (is_held && !kit_is_done(k) &&
 	       __atomic_load_n(&bss->holder.is_held, __ATOMIC_ACQUIRE)) {
+		/* both with the forged stack: either may be the first that meets the waiter */
 		forge_syscall(SYS_getppid, none, chain);
-		sched_yield();
+		forge_syscall(SYS_sched_yield, none, chain);
 	}
 	holder_release(k);
 	bss->wish.is_waiter_needed = 0;
