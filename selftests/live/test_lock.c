@@ -28,7 +28,7 @@
 #include "auditor.skel.h"
 #include "test.h"
 
-#define WAIT_NS      10000000000ULL /* for anything that takes no time */
+#define WAIT_NS      60000000000ULL /* for anything that takes no time, but for a busy host */
 #define EXIT_NS      60000000000ULL /* bstack symbolizes before it exits */
 #define MS           1000000ULL
 #define STORM_CNT    2
