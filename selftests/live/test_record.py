@@ -39,14 +39,16 @@ ROOT = ["_start", "__libc_start_main", "__libc_start_call_main", "main"]
 
 def root_of(frames):
     """Frames with the names that differ between versions of the C library made plain."""
-    return [re.sub(r"^(__libc_start_main)(_impl)?(@.*)?$", r"\1", f) for f in frames]
+    # __libc_start_call_main is local: without the library's debug symbols it has no name
+    return [re.sub(r"^libc\.so\.6\+0x.*$", ROOT[2], re.sub(r"^(__libc_start_main)(_impl)?(@.*)?$", r"\1", f))
+            for f in frames]
 
 
 def test_chain_by_frame_pointer():
     with temp_dir() as d:
         rec, _ = record(d, "--unwind=fp", "-F", 997, "--", ktap.fixture("chain"), 1, check=7)
         rec.exact()
-        assert no_wrong(rec) > 1000
+        assert no_wrong(rec) > truth.share(1000)
         share = rec.folded.chain(CHAIN) / rec.folded.samples()
         assert share > truth.share(0.9), f"the chain is {share:.3f} of the samples"
         # with interrupts off a PREEMPT_RT kernel gives no build-id at all
@@ -62,7 +64,7 @@ def test_chain_by_rows():
         rec.exact()
         assert no_wrong(rec) > truth.share(1000)
         whole = sum(c for _, f, c in rec.folded.stacks if root_of(f) == [*ROOT, *CHAIN[1:]])
-        assert whole > truth.share(0.5) * rec.folded.samples(), rec.folded.stacks[:3]
+        assert whole > truth.share(0.5) * rec.folded.samples(), (rec.ledger["stops"], rec.folded.stacks[:3])
         assert rec.ledger["rooted"] > truth.share(0.5) * rec.ledger["samples"], rec.ledger
 
 
@@ -136,7 +138,7 @@ def dlswap(way):
         assert same > truth.share(10), f"the libraries met at one address {same} times: {out}"
         rec = truth.Recording(f"{d}/x.pb.gz")
         rec.exact()
-        assert no_wrong(rec) > 1000
+        assert no_wrong(rec) > truth.share(1000)
         all_healed(rec)
         assert rec.folded.with_leaf("fx_a_inner") and rec.folded.with_leaf("fx_b_inner")
 
@@ -153,7 +155,7 @@ def test_exec():
     with temp_dir() as d:
         rec, _ = record(d, "-F", truth.rate(4999), "--", ktap.fixture("execer_a"))
         rec.exact()
-        assert no_wrong(rec) > 500
+        assert no_wrong(rec) > truth.share(500)
         for thread, frames, _ in rec.folded.stacks:
             for side, other in (("execer_a", "fx_exec_b"), ("execer_b", "fx_exec_a")):
                 assert thread != side or not any(f.startswith(other) for f in frames), (thread, frames)
@@ -164,7 +166,7 @@ def test_forkbomb():
     with temp_dir() as d:
         rec, _ = record(d, "-F", truth.rate(4999), "--", ktap.fixture("forkbomb"), 2)
         rec.exact()
-        assert no_wrong(rec) > 1000
+        assert no_wrong(rec) > truth.share(1000)
         all_healed(rec)
         assert rec.folded.chain(["fx_child", *CHAIN[1:]]) > truth.share(0.2) * rec.folded.samples(), rec.ledger
 
@@ -272,7 +274,7 @@ def test_page_faults():
     with temp_dir() as d:
         rec, _ = record(d, "-e", "page-faults", "--", ktap.fixture("storm"), 0.3)
         rec.exact()
-        assert rec.folded.samples() > 64, rec.ledger
+        assert rec.folded.samples() > truth.share(64), rec.ledger
         ktap.eq(rec.json["event"], "page-faults", "event")
 
 
