@@ -460,9 +460,15 @@ def test_sigkill_leaves_a_profile():
 
 def test_target_exits():
     with temp_dir() as d:
-        proc = start("chain", truth.seconds(1.5))
-        rec, _ = record(d, "-F", 499, "-p", proc.pid)
-        proc.wait()
+        target = start("chain", 60)
+        try:
+            proc, path = start_record(d, "-F", 499, "-p", target.pid)
+        finally:
+            target.kill()
+            target.wait()
+        _, err = proc.communicate(timeout=60)
+        ktap.eq(proc.returncode, 0, err.decode())
+        rec = truth.Recording(path)
         rec.exact()
         no_wrong(rec)
 
