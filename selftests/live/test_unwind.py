@@ -36,11 +36,11 @@ def own(frames):
     return [f for f in frames if f == "main" or f.startswith("fx_")]
 
 
-def check_chain(build, case):
+def check_chain(build, case, seconds=0.4):
     """Every stack is the chain or the leaf side of it; most are the whole one, and rooted."""
     want = CHAINS[case]
     with temp_dir() as d:
-        rec, _ = record(d, "-F", 997, "--", ktap.fixture(f"unwound_{build}"), case, truth.seconds(0.4))
+        rec, _ = record(d, "-F", 997, "--", ktap.fixture(f"unwound_{build}"), case, seconds)
     rec.exact()
     whole = spinning = 0
     for _, frames, count in rec.folded.stacks:
@@ -51,11 +51,16 @@ def check_chain(build, case):
         assert chain == want[len(want) - len(chain):], f"{build} {case}: {chain}, expected {want}"
         whole += count if chain == want else 0
     led = rec.ledger
+    # The C library's __start_context has no CFI that marks it as the root: the chain is whole, and not called rooted.
+    has_root = case != "context"
+    if truth.IS_SLOW and not (whole and (led["rooted"] or not has_root)) and seconds < 20:
+        check_chain(build, case, 4 * seconds)  # it ended before its tables came
+        return
     assert spinning > truth.share(50), f"{build} {case}: {spinning} samples"
     assert whole > truth.share(0.5) * spinning, f"{build} {case}: {whole} of {spinning} are whole: {led['stops']}"
-    # The C library's __start_context has no CFI that marks it as the root: the chain is whole, and not called rooted.
-    if case != "context":
-        assert led["rooted"] > truth.share(0.5) * led["user_samples"], f"{build} {case}: {led['rooted']} rooted: {led['stops']}"
+    if has_root:
+        part = truth.share(0.5)
+        assert led["rooted"] > part * led["user_samples"], f"{build} {case}: {led['rooted']} rooted: {led['stops']}"
 
 
 def check_build(build, cases=tuple(CHAINS)):
@@ -99,7 +104,7 @@ def test_musl():
 
 def test_deep_recursion_is_cut_at_the_root_side():
     with temp_dir() as d:
-        rec, _ = record(d, "-F", 997, "--", ktap.fixture("unwound_pie"), "deep", truth.seconds(0.4))
+        rec, _ = record(d, "-F", 997, "--", ktap.fixture("unwound_pie"), "deep", truth.seconds(1))
     rec.exact()
     deep = [(f, c) for _, f, c in rec.folded.stacks if "fx_deep" in f]
     cut = sum(c for f, c in deep if len(f) == FRAMES)
@@ -163,8 +168,8 @@ def test_rows_and_frame_pointers_agree():
     chains = {}
     for way in ("rows", "fp"):
         with temp_dir() as d:
-            rec, _ = record(d, f"--unwind={way}", "-F", 997, "--", ktap.fixture("chain"), truth.seconds(0.5), check=7)
-        chains[way] = max(rec.folded.stacks, key=lambda s: s[2])[1]
+            rec, _ = record(d, f"--unwind={way}", "-F", 997, "--", ktap.fixture("chain"), truth.seconds(1), check=7)
+        chains[way] = max((f for _, f, _ in rec.folded.stacks if f and f[-1] == "fx_spin"), key=len)
     ktap.eq(chains["rows"][-10:], chains["fp"][-10:], "chains")
 
 

@@ -43,7 +43,7 @@ def share(part):
 
 def seconds(count):
     """How long a program runs that has to get its unwind tables while it does."""
-    return 3 * count if IS_SLOW else count
+    return 5 * count if IS_SLOW else count
 
 
 def rate(hz):
