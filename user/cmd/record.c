@@ -236,7 +236,7 @@ static void summarize(const struct command *self, struct recording *r, const cha
 static int record_all(const struct command *self, const struct record_args *a, struct recording *r,
 		      struct child *child, char **argv, struct error *e)
 {
-	int err = 0, end_err;
+	int err, end_err;
 
 	/* One that was gone before the programs were attached is never seen to exit. */
 	if (targets_check(a, e))
