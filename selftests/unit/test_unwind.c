@@ -231,10 +231,141 @@ static void agrees_with_libdw(void)
 	      tally.compared); /* counted on Debian 12: 0.1 % of addresses at most */
 }
 
+/* .eh_frame under construction: one CIE and its FDEs, addresses as they are. */
+struct section {
+	struct buf b;
+	size_t cie_at;
+};
+
+static void add_uint(struct section *s, uint64_t v, size_t sz)
+{
+	buf_add(&s->b, &v, sz);
+}
+
+static void add_cie(struct section *s, const void *program, size_t len)
+{
+	static const uint8_t head[] = { 1, 0, 1, 0x78, 16, DW_CFA_def_cfa, 7, 8 };
+
+	s->cie_at = s->b.len;
+	add_uint(s, 4 + sizeof(head) + 2 + len, 4);
+	add_uint(s, 0, 4);
+	buf_add(&s->b, head, sizeof(head));
+	add_uint(s, DW_CFA_offset | 16, 1);
+	add_uint(s, 1, 1);
+	buf_add(&s->b, program, len);
+}
+
+static void add_fde(struct section *s, uint64_t start, uint64_t size, const void *program,
+		    size_t len)
+{
+	add_uint(s, 4 + 16 + len, 4);
+	add_uint(s, s->b.len - s->cie_at, 4);
+	add_uint(s, start, 8);
+	add_uint(s, size, 8);
+	buf_add(&s->b, program, len);
+}
+
+static void parse(struct section *s, uint64_t base, struct unwind_table *t)
+{
+	*t = (struct unwind_table){};
+	CHECK_EQ(s->b.err, 0);
+	CHECK_EQ(unwind_frames_parse((uint8_t *)s->b.data, s->b.len, 0, false, base, t), 0);
+	unwind_table_finish(t);
+	buf_release(&s->b);
+}
+
+#define CHECK_ROW(t, i, pc_, has_rule)                                              \
+	({                                                                          \
+		if (CHECK((i) < (t).row_cnt)) {                                     \
+			CHECK_EQ((t).rows[i].pc, pc_);                              \
+			CHECK_EQ((t).rows[i].rule != BSTACK_RULE_NONE, (has_rule)); \
+		}                                                                   \
+	})
+
+/* What a program says of the function's end, or beyond, is of no code: the row there is none. */
+static void ends_where_the_function_ends(void)
+{
+	static const uint8_t to_end[] = { DW_CFA_advance_loc | 16, DW_CFA_def_cfa_offset, 16 };
+	static const uint8_t twice[] = { DW_CFA_advance_loc | 4, DW_CFA_def_cfa_offset, 16,
+					 DW_CFA_advance_loc | 0, DW_CFA_def_cfa_offset, 24 };
+	static const uint8_t beyond[] = { DW_CFA_advance_loc | 4, DW_CFA_def_cfa_offset, 16,
+					  DW_CFA_advance_loc | 13 };
+	struct section s = {};
+	struct unwind_table t;
+
+	add_cie(&s, "", 0);
+	add_fde(&s, 0x1000, 16, to_end, sizeof(to_end));
+	add_fde(&s, 0x2000, 16, twice, sizeof(twice));
+	add_fde(&s, 0x3000, 16, beyond, sizeof(beyond));
+	parse(&s, 0, &t);
+	CHECK_EQ(t.row_cnt, 7);
+	CHECK_ROW(t, 0, 0x1000, true);
+	CHECK_ROW(t, 1, 0x1010, false);
+	CHECK_ROW(t, 2, 0x2000, true);
+	CHECK_ROW(t, 3, 0x2004, true);
+	CHECK_EQ(lookup(&t, 0x2004)->cfa_off, 24);
+	CHECK_ROW(t, 4, 0x2010, false);
+	CHECK_ROW(t, 5, 0x3000, true);
+	CHECK_ROW(t, 6, 0x3004, false); /* a program that lies says nothing of the rest */
+	unwind_table_release(&t);
+}
+
+/* A CIE's program is executed for each function: it neither advances nor is it long. */
+static void hostile_cie(void)
+{
+	static const uint8_t advances[] = { DW_CFA_advance_loc | 4 };
+	uint8_t *nops = calloc(1, 5000);
+	struct section s = {};
+	struct unwind_table t;
+
+	add_cie(&s, advances, sizeof(advances));
+	add_fde(&s, 0x1000, 16, "", 0);
+	add_fde(&s, 0x2000, 2, "", 0);
+	parse(&s, 0, &t);
+	CHECK_EQ(t.row_cnt, 0);
+	unwind_table_release(&t);
+	add_cie(&s, nops, 5000);
+	for (size_t i = 0; i < 1000; i++)
+		add_fde(&s, 0x1000 + 32 * i, 16, "", 0);
+	parse(&s, 0, &t);
+	CHECK_EQ(t.row_cnt, 0);
+	unwind_table_release(&t);
+	add_cie(&s, nops, 200);
+	add_fde(&s, 0x1000, 5000, nops, 5000);
+	parse(&s, 0, &t);
+	CHECK_EQ(t.row_cnt, 2);
+	unwind_table_release(&t);
+	free(nops);
+}
+
+/* Code that is further from the first than a row can say. */
+static void far_code(void)
+{
+	const uint64_t base = 0x400000, last = base + UINT32_MAX;
+	struct section s = {};
+	struct unwind_table t;
+
+	add_cie(&s, "", 0);
+	add_fde(&s, base, 16, "", 0);
+	add_fde(&s, last - 16, 0x1000, "", 0); /* reaches beyond it */
+	add_fde(&s, last, 16, "", 0);
+	add_fde(&s, last + 0x10000, 16, "", 0);
+	parse(&s, base, &t);
+	CHECK_EQ(t.row_cnt, 4);
+	CHECK_ROW(t, 0, 0, true);
+	CHECK_ROW(t, 1, 16, false);
+	CHECK_ROW(t, 2, UINT32_MAX - 16, true);
+	CHECK_ROW(t, 3, UINT32_MAX, false);
+	unwind_table_release(&t);
+}
+
 int main(int argc, char **argv)
 {
 	static const struct test tests[] = {
 		TEST(agrees_with_libdw),
+		TEST(ends_where_the_function_ends),
+		TEST(hostile_cie),
+		TEST(far_code),
 		{},
 	};
 

@@ -10,6 +10,8 @@
 #define DW_RA        16
 #define REMEMBER_MAX 16
 #define STEPS_MAX    1000000 /* instructions of one function */
+/* Of a CIE, which are executed for each of its functions: compilers need 2, a signal frame 20. */
+#define CIE_STEPS_MAX 256
 
 /* DWARF's number of each register that unwinding follows */
 static const uint8_t dw_of[BSTACK_REGS_ALL] = {
@@ -48,7 +50,7 @@ struct cfi_run {
 	struct cfi_state stack[REMEMBER_MAX];
 	size_t stack_cnt;
 	uint64_t loc, end;
-	size_t steps;
+	size_t steps, steps_max;
 };
 
 uint64_t bytes_uint(struct bytes *b, size_t sz)
@@ -306,14 +308,14 @@ static int row_emit(struct cfi_run *run, uint64_t loc)
 /* What was said so far holds from loc up to the new one. */
 static int advance(struct cfi_run *run, uint64_t delta)
 {
-	int err = row_emit(run, run->loc);
+	int err = 0;
 
-	if (err)
-		return err;
 	if (delta > run->end - run->loc)
 		return -EINVAL;
+	if (delta)
+		err = row_emit(run, run->loc);
 	run->loc += delta;
-	return 0;
+	return err;
 }
 
 static void set_reg(struct cfi_run *run, uint64_t reg, struct reg_rule rr)
@@ -470,7 +472,7 @@ static int execute(struct cfi_run *run, struct bytes p)
 	while (p.p < p.end && !err && !p.is_bad) {
 		uint8_t op = (uint8_t)bytes_uint(&p, 1), low = op & 0x3f;
 
-		if (run->steps++ > STEPS_MAX)
+		if (run->steps++ == run->steps_max)
 			return -EINVAL;
 		switch (op & 0xc0) {
 		case DW_CFA_advance_loc:
@@ -492,7 +494,10 @@ static int execute(struct cfi_run *run, struct bytes p)
 int cfi_execute(const struct cie *cie, struct bytes program, uint64_t start, uint64_t end,
 		struct unwind_table *t)
 {
-	struct cfi_run run = { .cie = cie, .t = t, .loc = start, .end = end };
+	/* A CIE's program is for all its functions: it cannot advance in one. */
+	struct cfi_run run = {
+		.cie = cie, .t = t, .loc = start, .end = start, .steps_max = CIE_STEPS_MAX
+	};
 	int err;
 
 	if (cie->ra_reg != DW_RA)
@@ -502,8 +507,12 @@ int cfi_execute(const struct cie *cie, struct bytes program, uint64_t start, uin
 	if (err)
 		return err;
 	run.initial = run.now;
+	run.end = end;
+	run.steps = 0;
+	run.steps_max = STEPS_MAX;
 	err = execute(&run, program);
-	if (!err)
+	if (!err &&
+	    run.loc < end) /* at its end the function is over, whatever is said of it there */
 		err = row_emit(&run, run.loc);
 	if (err == -ENOMEM || err == -E2BIG)
 		return err;

@@ -9,8 +9,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#define CIES_MAX 65536
-#define NAME_END 8 /* longest augmentation string that is looked at */
+#define CIES_MAX       65536
+#define SECTION_MAX_SZ ((uint64_t)512 << 20) /* of a file with holes, which takes no room on disk */
+#define NAME_END       8                     /* longest augmentation string that is looked at */
 
 void unwind_table_release(struct unwind_table *t)
 {
@@ -60,9 +61,10 @@ int unwind_table_add(struct unwind_table *t, uint64_t vaddr, const struct bstack
 	struct bstack_row row = { .rule = BSTACK_RULE_NONE };
 	int err;
 
-	if (vaddr < t->base || vaddr - t->base > UINT32_MAX)
+	if (vaddr < t->base || (rule && vaddr - t->base >= UINT32_MAX))
 		return 0; /* outside the file's code */
-	row.pc = (uint32_t)(vaddr - t->base);
+	/* What ends beyond it ends with it. */
+	row.pc = vaddr - t->base < UINT32_MAX ? (uint32_t)(vaddr - t->base) : UINT32_MAX;
 	/* Twice what can be kept: rows that repeat are dropped when the table is finished. */
 	err = array_reserve(&t->rows, &t->row_cap, t->row_cnt + 1, sizeof(row),
 			    2 * UNWIND_ROWS_MAX);
@@ -384,6 +386,8 @@ static int section_parse(Elf *elf, const char *wanted, uint64_t base, struct unw
 		if (!name || strcmp(name, wanted) != 0 || sh.sh_type == SHT_NOBITS ||
 		    (sh.sh_flags & SHF_COMPRESSED))
 			continue;
+		if (sh.sh_size > SECTION_MAX_SZ)
+			return -E2BIG;
 		data = elf_rawdata(scn, NULL);
 		if (!data || !data->d_buf || !data->d_size)
 			return -ENOENT;

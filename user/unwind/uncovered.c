@@ -34,7 +34,7 @@ static int entry_add(struct unwind_table *t, uint64_t entry)
 	uint64_t end = entry + ENTRY_MAX_SZ, next;
 	int err;
 
-	if (!entry || !is_uncovered(t, entry, &next))
+	if (!entry || end < entry || !is_uncovered(t, entry, &next))
 		return 0;
 	err = unwind_table_add(t, entry, &root);
 	return err ? err : unwind_table_add(t, next < end ? next : end, NULL);
