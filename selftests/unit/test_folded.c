@@ -99,6 +99,21 @@ static void folded_hostile(void)
 	model_release(&m);
 }
 
+static void folded_of_nothing(void)
+{
+	char *text = NULL;
+	size_t len = 0;
+	FILE *f = open_memstream(&text, &len);
+	struct model m;
+
+	CHECK_EQ(model_init(&m), 0);
+	CHECK_EQ(folded_write(&m, &(struct folded_opts){}, f), 0);
+	fclose(f);
+	CHECK_EQ(len, 0);
+	free(text);
+	model_release(&m);
+}
+
 static void folded_disk_full(void)
 {
 	struct model m;
@@ -219,10 +234,15 @@ static void folded_back(void)
 int main(int argc, char **argv)
 {
 	static const struct test tests[] = {
-		TEST(names),          TEST(folded_exact),
-		TEST(folded_hostile), TEST(folded_disk_full),
-		TEST(folded_back),    TEST(folded_limits),
-		TEST(folded_kinds),   {},
+		TEST(names),
+		TEST(folded_exact),
+		TEST(folded_hostile),
+		TEST(folded_disk_full),
+		TEST(folded_back),
+		TEST(folded_limits),
+		TEST(folded_kinds),
+		TEST(folded_of_nothing),
+		{},
 	};
 
 	return test_main(tests, argc, argv);

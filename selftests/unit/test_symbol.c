@@ -500,6 +500,7 @@ static void demangles(void)
 		{ "_RNvNtCs1234_7mycrate3foo3bar", "mycrate::foo::bar" },
 		{ "_ZN4core3fmt9Formatter9write_str17h0123456789abcdefE",
 		  "core::fmt::Formatter::write_str" },
+		{ "_RNvC0_1a", "::a" }, /* a crate without a name */
 		{ "main", NULL },
 		{ "", NULL },
 		{ "_", NULL },

@@ -215,7 +215,7 @@ static int read_location(struct reader *r, const Location *in)
 /* "kernel:5,none/garbage:1" into frames; false when it does not fit the stack. */
 static bool evidence_parse(const struct piece *label, struct frame *frames, size_t cnt)
 {
-	const char *p = (const char *)label->data, *end = p + label->len;
+	const char *p = (const char *)label->data, *end = p ? p + label->len : p;
 	size_t at = 0;
 
 	while (p < end) {

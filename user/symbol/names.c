@@ -30,7 +30,8 @@ static void sink_add(const char *s, size_t len, void *opaque)
 
 	if (len > SYM_NAME_MAX - k->len)
 		longjmp(k->is_full, 1);
-	memcpy(k->text + k->len, s, len);
+	if (len) /* s may be NULL then */
+		memcpy(k->text + k->len, s, len);
 	k->len += len;
 }
 
