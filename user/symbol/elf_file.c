@@ -16,7 +16,7 @@
 #include "symbol/elf_impl.h"
 
 #define SECTION_MAX_CNT (1U << 20)
-#define NOTE_MAX_SZ     (1U << 20)
+#define NOTES_MAX_SZ    ((size_t)1 << 20) /* of a file, segments and sections */
 
 int read_at(int fd, void *data, size_t len, uint64_t off)
 {
@@ -175,7 +175,16 @@ static bool note_build_id(Elf_Data *d, struct build_id *ret)
 	return false;
 }
 
-static int read_segments(struct elf_file *f, Elf *elf)
+/* Room for one more note? What libelf reads of a file it keeps, and notes may overlap: all together are limited. */
+static bool has_note_room(size_t *left, uint64_t sz)
+{
+	if (sz > *left)
+		return false;
+	*left -= (size_t)sz;
+	return true;
+}
+
+static int read_segments(struct elf_file *f, Elf *elf, size_t *note_left)
 {
 	size_t cnt, cap = 0;
 	GElf_Phdr ph;
@@ -186,7 +195,7 @@ static int read_segments(struct elf_file *f, Elf *elf)
 	for (size_t i = 0; i < cnt; i++) {
 		if (!gelf_getphdr(elf, (int)i, &ph))
 			return -ENOEXEC;
-		if (ph.p_type == PT_NOTE && !f->id.sz && ph.p_filesz <= NOTE_MAX_SZ)
+		if (ph.p_type == PT_NOTE && !f->id.sz && has_note_room(note_left, ph.p_filesz))
 			note_build_id(
 				elf_getdata_rawchunk(elf, (int64_t)ph.p_offset, ph.p_filesz,
 						     ph.p_align == 8 ? ELF_T_NHDR8 : ELF_T_NHDR),
@@ -206,7 +215,7 @@ static int read_segments(struct elf_file *f, Elf *elf)
 }
 
 /* The build-id where no PT_NOTE gave it, and whether code has contents. */
-static void read_sections(struct elf_file *f, Elf *elf)
+static void read_sections(struct elf_file *f, Elf *elf, size_t *note_left)
 {
 	bool has_code = false, has_nobits = false;
 	Elf_Scn *scn = NULL;
@@ -215,8 +224,8 @@ static void read_sections(struct elf_file *f, Elf *elf)
 	while ((scn = elf_nextscn(elf, scn))) {
 		if (!gelf_getshdr(scn, &sh))
 			continue;
-		if (sh.sh_type == SHT_NOTE && !f->id.sz)
-			note_build_id(elf_section_data(scn, NOTE_MAX_SZ), &f->id);
+		if (sh.sh_type == SHT_NOTE && !f->id.sz && has_note_room(note_left, sh.sh_size))
+			note_build_id(elf_section_data(scn, NOTES_MAX_SZ), &f->id);
 		if (!(sh.sh_flags & SHF_ALLOC) || !(sh.sh_flags & SHF_EXECINSTR))
 			continue;
 		has_nobits |= sh.sh_type == SHT_NOBITS;
@@ -228,6 +237,7 @@ static void read_sections(struct elf_file *f, Elf *elf)
 static int elf_file_read(struct elf_file *f)
 {
 	Elf *elf CLEANUP(cleanup_elf) = NULL;
+	size_t note_left = NOTES_MAX_SZ;
 	int err;
 
 	err = check_header(f);
@@ -236,9 +246,9 @@ static int elf_file_read(struct elf_file *f)
 	elf = elf_file_begin(f);
 	if (!elf || elf_kind(elf) != ELF_K_ELF)
 		return -ENOEXEC;
-	err = read_segments(f, elf);
+	err = read_segments(f, elf, &note_left);
 	if (!err)
-		read_sections(f, elf);
+		read_sections(f, elf, &note_left);
 	return err;
 }
 
