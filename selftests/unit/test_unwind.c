@@ -7,6 +7,7 @@
 #include <elfutils/libdw.h>
 #include <fcntl.h>
 #include <gelf.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "test.h"
@@ -338,6 +339,62 @@ static void hostile_cie(void)
 	free(nops);
 }
 
+/* An offset that, multiplied, is no number of 64 bits: the row says that it is not supported. */
+static void huge_offset(void)
+{
+	static const uint8_t programs[][12] = {
+		{ DW_CFA_def_cfa_offset_sf, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x3f },
+		{ DW_CFA_def_cfa_sf, 7, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x3f },
+		{ DW_CFA_offset | 16, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x3f },
+	};
+	struct unwind_table t;
+
+	for (size_t i = 0; i < ARRAY_SIZE(programs); i++) {
+		struct section s = {};
+
+		add_cie(&s, "", 0);
+		add_fde(&s, 0x1000, 16, programs[i], sizeof(programs[i]));
+		parse(&s, 0, &t);
+		CHECK_EQ(t.row_cnt, 2);
+		CHECK_EQ(lookup(&t, 0x1000)->cfa, BSTACK_CFA_UNSUPPORTED);
+		unwind_table_release(&t);
+	}
+}
+
+/*
+ * 2^21 section headers, or program headers, all in a hole of the file: libelf would fill memory with what they are
+ * read into.
+ */
+static void more_headers_than_a_file_has(void)
+{
+	Elf64_Ehdr eh = { .e_ident = { 0x7f, 'E', 'L', 'F', ELFCLASS64, ELFDATA2LSB, EV_CURRENT },
+			  .e_type = ET_DYN,
+			  .e_machine = EM_X86_64,
+			  .e_version = EV_CURRENT,
+			  .e_phoff = sizeof(eh),
+			  .e_phentsize = sizeof(Elf64_Phdr),
+			  .e_phnum = 1,
+			  .e_shoff = sizeof(eh) + sizeof(Elf64_Phdr),
+			  .e_shentsize = sizeof(Elf64_Shdr) };
+	Elf64_Phdr ph = { .p_type = PT_LOAD, .p_flags = PF_X, .p_filesz = 4096 };
+	Elf64_Shdr sh = { .sh_size = 1 << 21, .sh_info = 1 << 21 };
+	int fd = memfd_create("holes", MFD_CLOEXEC);
+	struct unwind_table t;
+
+	CHECK_EQ(pwrite(fd, &ph, sizeof(ph), sizeof(eh)), sizeof(ph));
+	CHECK_EQ(pwrite(fd, &sh, sizeof(sh), (off_t)eh.e_shoff), sizeof(sh));
+	CHECK_EQ(ftruncate(fd, (off_t)(eh.e_shoff + (sizeof(sh) << 21))), 0);
+	CHECK_EQ(pwrite(fd, &eh, sizeof(eh), 0), sizeof(eh));
+	CHECK_EQ(unwind_table_read(fd, &t), -ENOEXEC);
+	eh.e_shnum = 1;
+	CHECK_EQ(pwrite(fd, &eh, sizeof(eh), 0), sizeof(eh));
+	CHECK_EQ(unwind_table_read(fd, &t), -ENOENT);
+	eh.e_phnum = PN_XNUM;
+	CHECK_EQ(pwrite(fd, &eh, sizeof(eh), 0), sizeof(eh));
+	CHECK_EQ(unwind_table_read(fd, &t), -ENOEXEC);
+	close(fd);
+}
+
 /* Code that is further from the first than a row can say. */
 static void far_code(void)
 {
@@ -366,6 +423,8 @@ int main(int argc, char **argv)
 		TEST(ends_where_the_function_ends),
 		TEST(hostile_cie),
 		TEST(far_code),
+		TEST(huge_offset),
+		TEST(more_headers_than_a_file_has),
 		{},
 	};
 

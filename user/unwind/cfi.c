@@ -324,13 +324,19 @@ static void set_reg(struct cfi_run *run, uint64_t reg, struct reg_rule rr)
 		run->now.regs[reg] = rr;
 }
 
-static void set_offset(struct cfi_run *run, uint64_t reg, int64_t factored)
+static int64_t unfactored(const struct cfi_run *run, int64_t factored)
 {
 	int64_t off;
 
 	if (__builtin_mul_overflow(factored, run->cie->data_align, &off))
-		off = INT64_MAX; /* not in any range that is supported */
-	set_reg(run, reg, (struct reg_rule){ .where = WHERE_AT_CFA, .off = off });
+		return INT64_MAX; /* not in any range that is supported */
+	return off;
+}
+
+static void set_offset(struct cfi_run *run, uint64_t reg, int64_t factored)
+{
+	set_reg(run, reg,
+		(struct reg_rule){ .where = WHERE_AT_CFA, .off = unfactored(run, factored) });
 }
 
 static void restore(struct cfi_run *run, uint64_t reg)
@@ -372,7 +378,7 @@ static bool execute_cfa(struct cfi_run *run, uint8_t op, struct bytes *p)
 	case DW_CFA_def_cfa_sf:
 		s->cfa_reg = bytes_uleb(p);
 		s->cfa_off = op == DW_CFA_def_cfa ? (int64_t)bytes_uleb(p)
-						  : bytes_sleb(p) * run->cie->data_align;
+						  : unfactored(run, bytes_sleb(p));
 		s->is_cfa_expr = false;
 		return true;
 	case DW_CFA_def_cfa_register:
@@ -382,7 +388,7 @@ static bool execute_cfa(struct cfi_run *run, uint8_t op, struct bytes *p)
 		s->cfa_off = (int64_t)bytes_uleb(p);
 		return true;
 	case DW_CFA_def_cfa_offset_sf:
-		s->cfa_off = bytes_sleb(p) * run->cie->data_align;
+		s->cfa_off = unfactored(run, bytes_sleb(p));
 		return true;
 	case DW_CFA_def_cfa_expression:
 		s->cfa_expr = block(p);

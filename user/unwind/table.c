@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #define CIES_MAX       65536
+#define SECTIONS_MAX   (1U << 20)
 #define SECTION_MAX_SZ ((uint64_t)512 << 20) /* of a file with holes, which takes no room on disk */
 #define NAME_END       8                     /* longest augmentation string that is looked at */
 
@@ -397,6 +398,40 @@ static int section_parse(Elf *elf, const char *wanted, uint64_t base, struct unw
 	return -ENOENT;
 }
 
+/* A file, or an image in memory. */
+struct source {
+	int fd;
+	const char *image; /* NULL: a file */
+	size_t sz;
+};
+
+static bool source_read(const struct source *s, void *ret, size_t len, uint64_t off)
+{
+	if (!s->image)
+		return off <= INT64_MAX && pread(s->fd, ret, len, (off_t)off) == (ssize_t)len;
+	if (off > s->sz || len > s->sz - off)
+		return false;
+	memcpy(ret, s->image + off, len);
+	return true;
+}
+
+/*
+ * A file of this machine that libelf may see: it makes room for every section that the first one's header says there
+ * are, and a file with holes holds any number.
+ */
+static bool is_acceptable(const struct source *s)
+{
+	Elf64_Ehdr eh;
+	Elf64_Shdr sh;
+
+	if (!source_read(s, &eh, sizeof(eh), 0) || memcmp(eh.e_ident, ELFMAG, SELFMAG) != 0 ||
+	    eh.e_ident[EI_CLASS] != ELFCLASS64 || eh.e_ident[EI_DATA] != ELFDATA2LSB ||
+	    eh.e_machine != EM_X86_64 || eh.e_phnum == PN_XNUM)
+		return false;
+	return !eh.e_shoff || eh.e_shnum || !source_read(s, &sh, sizeof(sh), eh.e_shoff) ||
+	       sh.sh_size <= SECTIONS_MAX;
+}
+
 static int elf_parse(Elf *elf, struct unwind_table *ret)
 {
 	struct unwind_table t = {};
@@ -404,8 +439,7 @@ static int elf_parse(Elf *elf, struct unwind_table *ret)
 	GElf_Ehdr eh;
 	int err;
 
-	if (!elf || elf_kind(elf) != ELF_K_ELF || !gelf_getehdr(elf, &eh) ||
-	    eh.e_machine != EM_X86_64 || !code_base(elf, &base))
+	if (!elf || elf_kind(elf) != ELF_K_ELF || !gelf_getehdr(elf, &eh) || !code_base(elf, &base))
 		return -ENOEXEC;
 	err = section_parse(elf, ".eh_frame", base, &t);
 	if (!err && !t.row_cnt)
@@ -434,6 +468,8 @@ int unwind_table_read(int fd, struct unwind_table *ret)
 	Elf *elf;
 	int err;
 
+	if (!is_acceptable(&(struct source){ .fd = fd }))
+		return -ENOEXEC;
 	elf_version(EV_CURRENT);
 	elf = elf_begin(fd, ELF_C_READ, NULL); /* read, not mapped: the file may shrink */
 	err = elf_parse(elf, ret);
@@ -446,6 +482,8 @@ int unwind_table_read_image(const void *image, size_t sz, struct unwind_table *r
 	Elf *elf;
 	int err;
 
+	if (!is_acceptable(&(struct source){ .image = image, .sz = sz }))
+		return -ENOEXEC;
 	elf_version(EV_CURRENT);
 	elf = elf_memory((char *)image, sz);
 	err = elf_parse(elf, ret);
