@@ -159,13 +159,17 @@ static int read_lines(struct reader *r, const Location *in, struct line *ret)
 	return 0;
 }
 
-static bool lines_same(const struct line *a, size_t a_cnt, const struct line *b, size_t b_cnt)
+static bool has_lines(const struct model *m, const struct location *l, const struct line *lines,
+		      size_t cnt)
 {
-	if (a_cnt != b_cnt)
+	if (l->line_cnt != cnt)
 		return false;
-	for (size_t i = 0; i < a_cnt; i++)
-		if (a[i].function != b[i].function || a[i].line != b[i].line)
+	for (size_t i = 0; i < cnt; i++) {
+		const struct line *has = &m->lines[l->first_line + i];
+
+		if (has->function != lines[i].function || has->line != lines[i].line)
 			return false;
+	}
 	return true;
 }
 
@@ -177,14 +181,12 @@ static int location_add(struct reader *r, const struct location *l, uint32_t fun
 			const struct line *lines, size_t cnt, uint32_t *ret)
 {
 	size_t seen = r->m->location_cnt;
-	const struct location *old;
 	uint32_t idx;
 	int err = model_location(r->m, l->mapping, l->addr, function, &idx);
 
 	if (err)
 		return err;
-	old = &r->m->locations[idx];
-	if (idx < seen && !lines_same(&r->m->lines[old->first_line], old->line_cnt, lines, cnt))
+	if (idx < seen && !has_lines(r->m, &r->m->locations[idx], lines, cnt))
 		err = model_location_apart(r->m, l->mapping, l->addr, &idx);
 	if (!err)
 		err = model_set_lines(r->m, idx, lines, cnt);
