@@ -159,13 +159,21 @@ static void put_comment(struct pprof_writer *w, const char *text)
 	put_int(w, FIELD_COMMENT, (uint64_t)string_id(w, text));
 }
 
+/* What was put together in w->text; when that failed, so does the member. */
+static const char *text_get(struct pprof_writer *w)
+{
+	if (w->text.err)
+		w->out.err = w->text.err;
+	return w->text.len && !w->text.err ? w->text.data : "";
+}
+
 static void put_text_comment(struct pprof_writer *w, const char *key, uint32_t value)
 {
 	if (!value)
 		return;
 	buf_reset(&w->text);
 	buf_printf(&w->text, "bstack: %s %s", key, strtab_get(&w->m->strings, value));
-	put_comment(w, w->text.err ? "" : w->text.data);
+	put_comment(w, text_get(w));
 }
 
 static void put_head(struct pprof_writer *w)
@@ -204,7 +212,7 @@ static void put_ledger(struct pprof_writer *w)
 		*was = now;
 		buf_reset(&w->text);
 		buf_printf(&w->text, "bstack: %s %" PRIu64, row->key, now);
-		put_comment(w, w->text.err ? "" : w->text.data);
+		put_comment(w, text_get(w));
 	}
 	put_int(w, FIELD_DURATION, w->m->ledger.duration_ns);
 }
@@ -284,7 +292,7 @@ static const char *evidence_text(struct pprof_writer *w, const struct stack *st)
 		evidence_one(&w->text, &f[i], run);
 		run = 0;
 	}
-	return w->text.len && !w->text.err ? w->text.data : "";
+	return text_get(w);
 }
 
 static void label_str(struct pprof_writer *w, Label *l, const char *key, const char *value)
