@@ -123,6 +123,8 @@ static int fill_all(struct names_run *r, bool is_forced, struct names_stats *s)
 	search_mappings(r);
 	for (size_t i = 0; i < r->m->location_cnt && !err; i++)
 		err = fill_location(r, (uint32_t)i, is_forced, s);
+	if (!err)
+		err = symbols_error(r->syms);
 	return err ? err : list_missing(r, s);
 }
 
@@ -131,13 +133,15 @@ int names_fill(struct model *m, struct symbols *syms, bool is_forced, struct nam
 {
 	struct names_run r = { .m = m, .syms = syms };
 	struct names_stats s = {};
-	int err = -ENOMEM;
+	int err = symbols_vdso(syms, &r.vdso_id);
+	bool has_memory = err != -ENOMEM;
 
-	if (symbols_vdso(syms, &r.vdso_id))
+	if (err)
 		r.vdso_id = (struct build_id){};
 	r.states = calloc(m->mapping_cnt + 1, sizeof(*r.states));
 	r.missing_cnts = calloc(m->mapping_cnt + 1, sizeof(*r.missing_cnts));
-	if (r.states && r.missing_cnts)
+	err = -ENOMEM;
+	if (has_memory && r.states && r.missing_cnts)
 		err = fill_all(&r, is_forced, &s);
 	free(r.states);
 	free(r.missing_cnts);

@@ -84,6 +84,11 @@ Elf_Scn *elf_find_section(Elf *elf, const char *name)
 	return NULL;
 }
 
+int elf_failed(int other)
+{
+	return errno == ENOMEM ? -ENOMEM : other;
+}
+
 Elf_Data *elf_section_data(Elf_Scn *scn, uint64_t max)
 {
 	GElf_Shdr sh;
@@ -243,13 +248,14 @@ static int elf_file_read(struct elf_file *f)
 	err = check_header(f);
 	if (err)
 		return err;
+	errno = 0;
 	elf = elf_file_begin(f);
 	if (!elf || elf_kind(elf) != ELF_K_ELF)
-		return -ENOEXEC;
+		return elf_failed(-ENOEXEC);
 	err = read_segments(f, elf, &note_left);
 	if (!err)
 		read_sections(f, elf, &note_left);
-	return err;
+	return err || f->id.sz ? err : elf_failed(0);
 }
 
 int elf_file_open_fd(int fd, struct elf_file **ret)

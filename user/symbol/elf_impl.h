@@ -73,6 +73,8 @@ Elf *elf_file_begin(const struct elf_file *f);
 void cleanup_elf(Elf **elf);
 /* First section called name, or NULL. */
 Elf_Scn *elf_find_section(Elf *elf, const char *name);
+/* After libelf gave nothing, errno having been 0 before: -ENOMEM when that was why, else other. */
+int elf_failed(int other);
 /* The contents of a section of at most max bytes, or NULL. */
 Elf_Data *elf_section_data(Elf_Scn *scn, uint64_t max);
 /* Link-time address of a file offset: 0 or -ENOENT. */
@@ -166,6 +168,7 @@ struct symbols {
 	size_t fd_cnt, fd_max; /* files kept open, and how many may be */
 	struct names names;
 	struct kallsyms kallsyms;
+	bool is_out_of_memory; /* sticky: some file could not be read for lack of it */
 	struct module *vdso;
 	int vdso_err; /* sticky; 0: not tried, or there */
 };

@@ -28,22 +28,24 @@ static int unpack(lzma_stream *xz, struct buf *out)
 		if (out->err)
 			return out->err;
 	}
-	return r == LZMA_STREAM_END ? 0 : -EINVAL;
+	return r == LZMA_STREAM_END ? 0 : r == LZMA_MEM_ERROR ? -ENOMEM : -EINVAL;
 }
 
 int minidebug_open(const struct elf_file *f, struct elf_file **ret)
 {
-	Elf *elf CLEANUP(cleanup_elf) = elf_file_begin(f);
+	Elf *elf CLEANUP(cleanup_elf) = NULL;
 	struct buf out = { .max = MINI_UNPACKED_MAX_SZ };
 	lzma_stream xz = LZMA_STREAM_INIT;
 	Elf_Scn *scn;
 	Elf_Data *d;
 	int err;
 
+	errno = 0;
+	elf = elf_file_begin(f);
 	scn = elf ? elf_find_section(elf, ".gnu_debugdata") : NULL;
 	d = scn ? elf_section_data(scn, MINI_PACKED_MAX_SZ) : NULL;
 	if (!d)
-		return -ENOENT;
+		return elf_failed(-ENOENT);
 	if (lzma_stream_decoder(&xz, MINI_DECODER_MAX_SZ, 0) != LZMA_OK)
 		return -ENOMEM;
 	xz.next_in = d->d_buf;

@@ -111,8 +111,13 @@ static int name_make(const struct names *n, const char *system, const char *modu
 			return -ENOMEM;
 	}
 	shown = e.plain ? e.plain : system;
+	errno = 0;
 	if (!n->no_demangle)
 		e.pretty = sym_demangle(shown);
+	if (!e.pretty && errno == ENOMEM) {
+		name_free(&e);
+		return -ENOMEM;
+	}
 	if (*module) {
 		if (asprintf(&text, "%s [%s]", e.pretty ? e.pretty : shown, module) < 0) {
 			name_free(&e);

@@ -133,15 +133,19 @@ int module_get(struct symbols *s, const struct build_id *id, struct module **ret
 	return 0;
 }
 
-/* .symtab of f, if it has functions: true, and the module has its index. */
-static bool index_full(struct module *m, const struct elf_file *f)
+/* .symtab of f, if it has functions: then the module has its index, and is SYMBOLS_FOUND. */
+static int index_full(struct module *m, const struct elf_file *f)
 {
 	struct symbuild b = {};
+	int err = symbuild_add(&b, f, SHT_SYMTAB);
 
-	if (!symbuild_add(&b, f, SHT_SYMTAB) && b.cnt && !symbuild_finish(&b, &m->tab))
-		m->state = SYMBOLS_FOUND;
+	if (!err && b.cnt) {
+		err = symbuild_finish(&b, &m->tab);
+		if (!err)
+			m->state = SYMBOLS_FOUND;
+	}
 	symbuild_release(&b);
-	return m->state == SYMBOLS_FOUND;
+	return err;
 }
 
 /* What a file without .symtab says of itself: exported functions, and MiniDebugInfo. */
@@ -155,8 +159,13 @@ static int index_stripped(struct module *m, const struct elf_file *f)
 
 	err = symbuild_add(&b, f, SHT_DYNSYM);
 	exported = b.cnt;
-	if (!err && !minidebug_open(f, &mini))
-		err = symbuild_add(&b, mini, SHT_SYMTAB);
+	if (!err) {
+		err = minidebug_open(f, &mini);
+		if (!err)
+			err = symbuild_add(&b, mini, SHT_SYMTAB);
+		else if (err != -ENOMEM) /* there is none, or it is broken */
+			err = 0;
+	}
 	is_full = b.cnt > exported;
 	elf_file_free(mini);
 	if (!err && b.cnt)
@@ -169,7 +178,9 @@ static int index_stripped(struct module *m, const struct elf_file *f)
 
 int module_index(struct module *m, const struct elf_file *runtime)
 {
-	return index_full(m, runtime) ? 0 : index_stripped(m, runtime);
+	int err = index_full(m, runtime);
+
+	return err == -ENOMEM || m->state == SYMBOLS_FOUND ? err : index_stripped(m, runtime);
 }
 
 static void module_keep(struct symbols *s, struct module *m, struct elf_file *f)
@@ -187,6 +198,17 @@ static void module_close_fd(struct symbols *s, struct module *m)
 	s->fd_cnt--;
 }
 
+/* What a file would have said is not known when there was no memory to read it. */
+static void note_memory(struct symbols *s, int err)
+{
+	s->is_out_of_memory |= err == -ENOMEM;
+}
+
+int symbols_error(const struct symbols *s)
+{
+	return s->is_out_of_memory ? -ENOMEM : 0;
+}
+
 /* Take f when it is of this module; else let go of it. Its symbols are read either way. */
 static void try_file(struct symbols *s, struct module *m, struct elf_file *f)
 {
@@ -195,7 +217,7 @@ static void try_file(struct symbols *s, struct module *m, struct elf_file *f)
 		return;
 	}
 	if (m->state != SYMBOLS_FOUND)
-		index_full(m, f);
+		note_memory(s, index_full(m, f));
 	if (!f->is_debug && f->seg_cnt && !m->runtime) {
 		module_keep(s, m, f);
 	} else if (!m->debug && f->seg_cnt) {
@@ -231,6 +253,7 @@ static void search_places(struct symbols *s, struct module *m, const char *path)
 
 	for (;;) {
 		struct elf_file *f;
+		int err;
 
 		if (m->runtime && link_of != m->runtime) {
 			link_of = m->runtime;
@@ -239,9 +262,12 @@ static void search_places(struct symbols *s, struct module *m, const char *path)
 		}
 		if (m->state == SYMBOLS_FOUND || !places_next(&p, &candidate))
 			break;
-		if (!elf_file_open(candidate.data, &f))
+		err = elf_file_open(candidate.data, &f);
+		if (!err)
 			try_file(s, m, f);
+		note_memory(s, err);
 	}
+	note_memory(s, candidate.err);
 	buf_release(&candidate);
 }
 
@@ -249,9 +275,14 @@ static void search_places(struct symbols *s, struct module *m, const char *path)
 static void find_runtime(struct symbols *s, struct module *m, const char *path)
 {
 	struct elf_file *f;
+	int err;
 
-	if (!m->runtime && path[0] == '/' && !elf_file_open(path, &f))
+	if (m->runtime || path[0] != '/')
+		return;
+	err = elf_file_open(path, &f);
+	if (!err)
 		try_file(s, m, f);
+	note_memory(s, err);
 }
 
 /* Too many files are open: read what may be needed later, and close this one. */
@@ -274,11 +305,11 @@ void module_load(struct symbols *s, struct module *m, const char *path)
 		return;
 	m->is_loaded = true;
 	if (m->runtime)
-		index_full(m, m->runtime);
+		note_memory(s, index_full(m, m->runtime));
 	search_places(s, m, path);
 	find_runtime(s, m, path);
 	if (m->state != SYMBOLS_FOUND && m->runtime)
-		index_stripped(m, m->runtime);
+		note_memory(s, index_stripped(m, m->runtime));
 	else if (m->state == SYMBOLS_NO_FILE && m->debug)
 		m->state = SYMBOLS_STRIPPED;
 	limit_fds(s, m);
@@ -354,6 +385,7 @@ static int module_find(struct symbols *s, const struct build_id *id, const char 
 
 	if (!err)
 		module_load(s, *ret, path ? path : "");
+	note_memory(s, err);
 	return err;
 }
 

@@ -46,6 +46,9 @@ enum symbols_state {
 /* State for a module after searching every place: kept files, --debug-dir/.build-id and names,
  * /usr/lib/debug/.build-id, debuglink, the path itself. path may be "". */
 enum symbols_state symbols_state(struct symbols *s, const struct build_id *id, const char *path);
+/* -ENOMEM when any file so far could not be read for lack of memory: its module may say that it has
+ * no symbols; else 0. */
+int symbols_error(const struct symbols *s);
 
 struct sym_name {
 	const char *name;        /* demangled; owned by s, valid until symbols_free */
@@ -86,7 +89,7 @@ int symbols_vdso(struct symbols *s, struct build_id *ret_id);
 int symbols_find_vdso(struct symbols *s, uint64_t off, struct sym_name *ret);
 
 /* Demangle C++ and Rust (v0 and legacy); malloc'd, NULL when name is not mangled or the result
- * is longer than SYM_NAME_MAX. Bounded in time and depth by libiberty's own limits. */
+ * is longer than SYM_NAME_MAX, and with errno ENOMEM when there was no memory. Bounded in time and depth by libiberty's own limits. */
 #define SYM_NAME_MAX 4096
 char *sym_demangle(const char *name);
 

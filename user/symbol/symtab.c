@@ -167,7 +167,7 @@ static Elf_Scn *find_table(Elf *elf, uint32_t type, GElf_Shdr *ret)
 
 int symbuild_add(struct symbuild *b, const struct elf_file *f, uint32_t type)
 {
-	Elf *elf CLEANUP(cleanup_elf) = elf_file_begin(f);
+	Elf *elf CLEANUP(cleanup_elf) = NULL;
 	struct code_scn *scns CLEANUP(cleanup_free) = NULL;
 	Elf_Scn *scn, *str_scn;
 	Elf_Data *d, *str = NULL;
@@ -176,13 +176,15 @@ int symbuild_add(struct symbuild *b, const struct elf_file *f, uint32_t type)
 	GElf_Sym sym;
 	int err;
 
+	errno = 0;
+	elf = elf_file_begin(f);
 	scn = elf ? find_table(elf, type, &sh) : NULL;
 	d = scn ? elf_section_data(scn, SYMTAB_MAX_SZ) : NULL;
 	str_scn = d ? elf_getscn(elf, sh.sh_link) : NULL;
 	if (str_scn)
 		str = elf_section_data(str_scn, STRTAB_MAX_SZ);
 	if (!str)
-		return 0;
+		return elf_failed(0);
 	err = read_code_sections(elf, &scns, &scn_cnt);
 	if (err)
 		return err == -ENOENT ? 0 : err;
