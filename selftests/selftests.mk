@@ -19,7 +19,7 @@ $(O)/unit/%: $(O)/asan/selftests/unit/%.o $(ASAN_OBJS)
 # Fixtures: small programs whose stacks the tests know. -O0 keeps every frame pointer.
 FIXTURE_CFLAGS := -O0 -g -fno-omit-frame-pointer -Wall -Wextra -Werror -D_GNU_SOURCE -pthread
 FIXTURES := $(addprefix $(O)/fixtures/,chain storm dlswap forkbomb jit deep work execer_a execer_b \
-	swap_a.so swap_b.so deep_a.so deep_b.so \
+	swap_a.so swap_b.so deep_a.so deep_b.so fail_alloc.so \
 	unwound_pie unwound_nopie unwound_static unwound_cet unwound_noplt unwound_musl thrown)
 # The same program in the ways that programs are built, all without frame pointers.
 UNWOUND_CFLAGS := -O2 -g -fomit-frame-pointer -Wall -Wextra -Werror -D_GNU_SOURCE -pthread
@@ -51,6 +51,10 @@ $(O)/fixtures/swap_%.so: selftests/fixtures/swaplib.c
 	$(say) FIXTURE $@
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(FIXTURE_CFLAGS) -DNAME=$* -shared -fPIC -o $@ $<
+$(O)/fixtures/fail_alloc.so: selftests/fixtures/fail_alloc.c
+	$(say) FIXTURE $@
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) -O1 -g -fno-builtin -Wall -Wextra -Werror -D_GNU_SOURCE -shared -fPIC -o $@ $<
 $(O)/fixtures/%: selftests/fixtures/%.c $(wildcard selftests/fixtures/*.h)
 	$(say) FIXTURE $@
 	$(Q)mkdir -p $(@D)
