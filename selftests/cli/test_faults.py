@@ -7,6 +7,7 @@ status, with the file that was to be replaced as it was.
 """
 import gzip
 import os
+import resource
 import subprocess
 import sys
 import tempfile
@@ -19,7 +20,8 @@ ALLOCATIONS_MAX = 20000  # of one command, more than any needs here
 
 
 class Case:
-    """A command whose output is a file, in a folder of its own."""
+    """A command whose output is a file, in a folder of its own that holds nothing else."""
+    files = ["in.pb.gz", "out"]
 
     def __init__(self, folder, args, profile):
         self.args = args
@@ -28,8 +30,8 @@ class Case:
         with open(self.input, "wb") as f:
             f.write(profile)
 
-    def run(self, **env):
-        """(exit status, stderr, whether an allocation failed, what the output file holds)"""
+    def run(self, prepare=None, **env):
+        """prepare: called before the program. (exit status, stderr, whether an allocation failed, what the output file holds)"""
         with open(self.output, "w", encoding="ascii") as f:
             f.write("before\n")
         out_r, out_w = os.pipe()
@@ -38,6 +40,7 @@ class Case:
         with open(self.output if to_stdout else os.devnull, "wb") as stdout:
             proc = subprocess.run([ktap.bstack(), *args], stdout=stdout, stderr=subprocess.PIPE,
                                   stdin=subprocess.DEVNULL, pass_fds=(out_w,), check=False,
+                                  preexec_fn=prepare,
                                   env={**os.environ, **env, "FAIL_FD": str(out_w),
                                        "LD_PRELOAD": ktap.fixture("fail_alloc.so")})
         os.close(out_w)
@@ -45,6 +48,10 @@ class Case:
         os.close(out_r)
         with open(self.output, "rb") as f:
             return proc.returncode, proc.stderr.decode(errors="replace"), has_failed, f.read()
+
+
+    def listed(self):
+        return sorted(os.listdir(os.path.dirname(self.output)))
 
 
 def content(output):
@@ -71,8 +78,7 @@ def every_failure(case, variable):
                 ktap.eq(output, b"before\n", what)
         else:
             ktap.eq(content(output), content(whole), what)
-        ktap.eq(sorted(os.listdir(os.path.dirname(case.output))),
-                case.files, f"{what}: files left behind")
+        ktap.eq(case.listed(), case.files, f"{what}: files left behind")
     else:
         raise AssertionError(f"more than {ALLOCATIONS_MAX} allocations")
     assert failures > 20, failures
@@ -81,9 +87,7 @@ def every_failure(case, variable):
 
 def check(args, profile, variable):
     with tempfile.TemporaryDirectory() as folder:
-        case = Case(folder, args, profile)
-        case.files = ["in.pb.gz", "out"]
-        every_failure(case, variable)
+        every_failure(Case(folder, args, profile), variable)
 
 
 def add_fixture(p, path):
@@ -137,6 +141,48 @@ def test_short_and_interrupted_writes():
             status, stderr, _, output = case.run(WRITE_MAX=str(most))
             ktap.eq(status, 0, stderr)
             ktap.eq(output, whole, f"at most {most} bytes")
+
+
+def test_file_may_not_grow():
+    """At its limit (ulimit -f) or anywhere before: a message, and the old file."""
+    for name in ("fold", "flame", "symbolize"):
+        args, profile = COMMANDS[name]
+        with tempfile.TemporaryDirectory() as folder:
+            case = Case(folder, args, profile())
+            status, stderr, _, whole = case.run()
+            ktap.eq(status, 0, stderr)
+            for limit in (0, 1, len(whole) // 2, len(whole) - 1):
+                status, stderr, _, output = case.run(
+                    lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)))
+                what = f"{name}, {limit} of {len(whole)} bytes"
+                ktap.eq(status, 1, f"{what}: {stderr}")
+                assert "cannot write" in stderr and "File too large" in stderr, f"{what}: {stderr}"
+                ktap.eq(output, b"before\n", what)
+                ktap.eq(case.listed(), case.files, f"{what}: files left behind")
+
+
+def test_disk_becomes_full():
+    """Likewise on a file system of four pages, three of them taken."""
+    if os.geteuid():
+        raise ktap.Skip("mounts a file system: needs root")
+    for name in ("flame", "symbolize"):
+        args, profile = COMMANDS[name]
+        with tempfile.TemporaryDirectory() as folder:
+            subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16k", "bstack-test", folder],
+                           check=True)
+            try:
+                case = Case(folder, args, profile())
+                with open(case.output, "w", encoding="ascii") as f:
+                    f.write("before\n")
+                with open(os.path.join(folder, "filler"), "wb", buffering=0) as f:
+                    f.write(bytes(8192))
+                status, stderr, _, output = case.run()
+                ktap.eq(status, 1, stderr)
+                assert "No space left" in stderr, stderr
+                ktap.eq(output, b"before\n")
+                ktap.eq(case.listed(), ["filler", *case.files], "files left behind")
+            finally:
+                subprocess.run(["umount", folder], check=True)
 
 
 if __name__ == "__main__":

@@ -76,7 +76,9 @@ int output_open(const char *path, struct output *ret, struct error *e)
 	struct output o = { .name = path };
 	int fd;
 
+	/* a broken pipe and a file that may not grow are errors of a write: told, and cleaned up behind */
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGXFSZ, SIG_IGN);
 	if (!strcmp(path, "-") || !strcmp(path, "/dev/stdout")) {
 		*ret = (struct output){ .file = stdout, .name = "standard output" };
 		return 0;

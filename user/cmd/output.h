@@ -18,8 +18,8 @@ struct output {
 	char *tmp;
 };
 
-/* path "-": stdout, as is "/dev/stdout". path must outlive the output. From here on SIGPIPE is ignored: a
- * reader that goes away is an error of a write. */
+/* path "-": stdout, as is "/dev/stdout". path must outlive the output. From here on SIGPIPE and SIGXFSZ are
+ * ignored: a reader that goes away, or a file that may not grow, is an error of a write. */
 int output_open(const char *path, struct output *ret, struct error *e);
 /*
  * The end. err is the result of what wrote (0 or -errno): when it or anything before failed, the

@@ -117,6 +117,7 @@ int child_start(char *const argv[], struct child *ret, struct error *e)
 		close(go[1]);
 		close(fail[0]);
 		signal(SIGPIPE, SIG_DFL);
+		signal(SIGXFSZ, SIG_DFL);
 		child_main(argv, go[0], fail[1]);
 	}
 	close(go[0]);
