@@ -9,6 +9,7 @@
  */
 #include <elfutils/libdw.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "symbol/elf_impl.h"
 
@@ -64,6 +65,7 @@ static void narrow(const struct elf_file *f, struct cfi_place *p)
 static int find_place(const struct elf_file *f, Elf *elf, struct cfi_place *ret)
 {
 	struct cfi_place p = {};
+	struct stat st;
 	size_t cnt;
 	GElf_Phdr ph;
 
@@ -90,6 +92,8 @@ static int find_place(const struct elf_file *f, Elf *elf, struct cfi_place *ret)
 		narrow(f, &p);
 		if (p.end - p.off > CFI_MAX_SZ)
 			return -EFBIG;
+		if (fstat(f->fd, &st) || p.end > (uint64_t)st.st_size)
+			return -ENOEXEC; /* before so much memory is asked for */
 		*ret = p;
 		return 0;
 	}
