@@ -166,6 +166,12 @@ struct model {
 	struct hmap mapping_map, function_map, location_map, stack_map, sample_map;
 };
 
+/* The frames of a stack, leaf first; NULL when it has none. */
+static inline const struct frame *model_frames(const struct model *m, const struct stack *s)
+{
+	return s->frame_cnt ? &m->frames[s->first_frame] : NULL;
+}
+
 int model_init(struct model *m);
 void model_release(struct model *m); /* accepts a zeroed one */
 

@@ -69,7 +69,7 @@ static int count_samples(struct func_counting *c)
 	for (size_t i = 0; i < c->m->sample_cnt; i++) {
 		const struct sample *s = &c->m->samples[i];
 		const struct stack *stack = &c->m->stacks[s->stack];
-		const struct frame *frames = c->m->frames + stack->first_frame;
+		const struct frame *frames = model_frames(c->m, stack);
 
 		for (uint32_t k = 0; k < stack->frame_cnt; k++) {
 			uint32_t at = c->names.first[frames[k].location];

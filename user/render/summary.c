@@ -129,7 +129,7 @@ static void count_frame(struct counting *c, const struct frame *f, uint64_t coun
 static int count_sample(struct counting *c, const struct sample *sample, size_t nr)
 {
 	const struct stack *stack = &c->m->stacks[sample->stack];
-	const struct frame *frames = c->m->frames + stack->first_frame;
+	const struct frame *frames = model_frames(c->m, stack);
 	size_t user_cnt = 0, lost_cnt = 0;
 	struct summary *s = c->s;
 	struct module_row *last;

@@ -80,7 +80,7 @@ static int step_thread(struct building *b, uint32_t *at, uint32_t comm)
 static int add_sample(struct building *b, const struct sample *s)
 {
 	const struct stack *stack = &b->m->stacks[s->stack];
-	const struct frame *frames = b->m->frames + stack->first_frame;
+	const struct frame *frames = model_frames(b->m, stack);
 	uint32_t at = 0;
 	int err = step_thread(b, &at, s->comm);
 
