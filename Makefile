@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #
-# bstack: make, make check, make check-vm, make demo, make bench, make install, make clean.
-# Settings: O= build folder, V=1 shows commands, PREFIX=, DESTDIR=, T=GLOB chooses tests.
+# bstack: make, make check, make check-vm, make fuzz, make demo, make bench, make install, make clean.
+# Settings: O= build folder, V=1 shows commands, PREFIX=, DESTDIR=, T=GLOB chooses tests,
+# F=GLOB fuzz targets and TIME= seconds for each.
 
 VERSION := 0.1
 O ?= build
@@ -32,6 +33,7 @@ all: $(O)/bstack
 include bpf/bpf.mk
 include user/user.mk
 include selftests/selftests.mk
+include selftests/fuzz/fuzz.mk
 
 # Installs what packages.txt names and this machine lacks; asks no network when nothing is missing.
 deps:

@@ -96,7 +96,7 @@ $(O)/bench/cost: selftests/bench/cost.c $(O)/gen/cost.skel.h
 PY_TESTS := $(sort $(wildcard selftests/*/test_*.py selftests/*/test_*.sh))
 ALL_TESTS := $(UNIT_TESTS) $(PY_TESTS) $(LIVE_TESTS)
 
-check-run: $(O)/bstack $(UNIT_TESTS) $(LIVE_TESTS) fixtures
+check-run: $(O)/bstack $(UNIT_TESTS) $(LIVE_TESTS) fixtures fuzz-targets
 	$(Q)O=$(abspath $(O)) BSTACK=$(abspath $(O))/bstack CLANG_FORMAT=$(CLANG_FORMAT) \
 		selftests/run -t '$(T)' $(ALL_TESTS)
 
