@@ -4,7 +4,7 @@
 F ?= *
 TIME ?= 60
 FUZZ_CFLAGS := -O1 -g -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all \
-	-fno-omit-frame-pointer
+	-fno-omit-frame-pointer -D__SANITIZE_ADDRESS__
 FUZZ_OBJS := $(ASAN_SRCS:%.c=$(O)/fuzz/%.o) $(O)/fuzz/gen/profile.pb-c.o
 FUZZ_TARGETS := $(patsubst selftests/fuzz/%.c,$(O)/fuzz/%,$(wildcard selftests/fuzz/fuzz_*.c))
 
