@@ -60,7 +60,7 @@ static inline const struct bstack_rule *unwind_rule(const struct bstack_module *
 	if (page >= mod->page_cnt)
 		return 0;
 	p = UNWIND_PAGE(mod->first_row / BSTACK_ROWS_A_PAGE + page);
-	if (!p)
+	if (!p || p->first > p->last || p->last >= mod->row_cnt)
 		return 0;
 	lo = mod->first_row + p->first;
 	cnt = p->last - p->first + 1;

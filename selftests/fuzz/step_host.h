@@ -11,10 +11,11 @@
 
 static struct {
 	struct bstack_row *rows;
+	struct bstack_page *pages;
 	struct bstack_rule *rules;
 	struct bstack_module *modules;
 	struct bstack_mapping *mappings;
-	size_t row_cnt, rule_cnt, module_cnt, mapping_cnt;
+	size_t row_cnt, page_cnt, rule_cnt, module_cnt, mapping_cnt;
 	struct bstack_process process;
 	const struct bstack_module *module; /* that the step looked up last */
 	const uint8_t *stack;
@@ -32,6 +33,7 @@ static const struct {
 	{ (void **)&host.modules, &host.module_cnt, sizeof(*host.modules), 3 },
 	{ (void **)&host.rules, &host.rule_cnt, sizeof(*host.rules), 31 },
 	{ (void **)&host.rows, &host.row_cnt, sizeof(*host.rows), 63 },
+	{ (void **)&host.pages, &host.page_cnt, sizeof(*host.pages), 15 },
 };
 
 static void host_fill(struct fuzz_in *in)
@@ -67,6 +69,13 @@ static const struct bstack_row *host_row(uint32_t i)
 	return i < host.row_cnt ? &host.rows[i] : NULL;
 }
 
+static const struct bstack_page *host_page(uint32_t i)
+{
+	host.look_ups++;
+	FUZZ_CHECK(is_of(i, host.module->first_row / BSTACK_ROWS_A_PAGE, host.module->page_cnt));
+	return i < host.page_cnt ? &host.pages[i] : NULL;
+}
+
 static const struct bstack_rule *host_rule(uint32_t i)
 {
 	host.look_ups++;
@@ -97,15 +106,18 @@ static int host_read(uint64_t addr, void *ret)
 	return 0;
 }
 
-#define UNWIND_ROW(i)          host_row(i)
-#define UNWIND_RULE(i)         host_rule(i)
-#define UNWIND_MODULE(i)       host_module(i)
-#define UNWIND_MAPPING(i)      host_mapping(i)
-#define UNWIND_READ(addr, ret) host_read(addr, ret)
+#define UNWIND_ROW(i)               host_row(i)
+#define UNWIND_PAGE(i)              host_page(i)
+#define UNWIND_RULE(i)              host_rule(i)
+#define UNWIND_MODULE(i)            host_module(i)
+#define UNWIND_MAPPING(i)           host_mapping(i)
+#define UNWIND_READ(addr, ret)      host_read(addr, ret)
+#define UNWIND_READ_PAIR(addr, ret) (host_read(addr, ret) || host_read((addr) + 8, (ret) + 1))
 
 #include "bpf/unwind.h"
 
-/* Most look-ups of one step: two searches, the entry that each finds, the module and the rule. */
-#define LOOK_UPS_MAX (UNWIND_MAPPING_MAX + UNWIND_SEARCH_MAX + 4)
+/* Most look-ups of one step: two searches, the entry that each finds, the mapping found last, the module, the page and
+ * the rule. */
+#define LOOK_UPS_MAX (UNWIND_MAPPING_MAX + UNWIND_SEARCH_MAX + 6)
 
 #endif
