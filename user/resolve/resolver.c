@@ -91,7 +91,8 @@ static void *part(char **at, size_t sz, const void *from)
 /* One allocation: the struct and its arrays. Where the walk goes on there is room for all its frames. */
 static struct pending *pending_new(const struct raw_sample *s)
 {
-	size_t frame_max = s->rest ? BSTACK_FRAMES : s->user_cnt;
+	bool is_going_on = s->rest && s->user_cnt && s->user_cnt <= BSTACK_FRAMES;
+	size_t frame_max = is_going_on ? BSTACK_FRAMES : s->user_cnt;
 	size_t id_sz = s->ids ? s->user_cnt * sizeof(struct raw_id) : 0;
 	size_t step_sz = s->step_cnt * sizeof(*s->steps);
 	size_t stack_sz = s->rest ? s->rest->sz : 0;
@@ -113,12 +114,13 @@ static struct pending *pending_new(const struct raw_sample *s)
 	p->waits = part(&at, frame_max * sizeof(struct answer *), NULL);
 	p->frames = part(&at, frame_max * sizeof(struct resolved_frame), NULL);
 	p->ids = id_sz ? part(&at, id_sz, s->ids) : NULL;
+	p->id_cnt = id_sz ? s->user_cnt : 0;
 	p->raw.ids = p->ids;
 	p->raw.steps = step_sz ? part(&at, step_sz, s->steps) : NULL;
 	if (s->rest) {
 		p->rest = *s->rest;
 		p->rest.bytes = part(&at, stack_sz, s->rest->bytes);
-		p->has_rest = s->user_cnt && s->user_cnt <= BSTACK_FRAMES;
+		p->has_rest = is_going_on;
 	}
 	p->raw.rest = s->rest ? &p->rest : NULL;
 	return p;
@@ -171,7 +173,7 @@ static void identity_check(struct process *p, const struct raw_sample *s)
 /* The kernel walked the stack twice: an address it could not resolve must be the raw walk's. */
 static bool is_consistent(const struct pending *s)
 {
-	for (size_t i = 0; i < s->raw.user_cnt && s->ids; i++)
+	for (size_t i = 0; i < s->id_cnt; i++)
 		if (!s->ids[i].is_valid && s->ids[i].off != s->raw.user_ips[i])
 			return false;
 	return true;
@@ -215,7 +217,7 @@ static int deliver(struct resolver *r, struct pending *s)
 
 static const struct raw_id *id_of(const struct pending *s, size_t i)
 {
-	return s->ids ? &s->ids[i] : NULL;
+	return i < s->id_cnt ? &s->ids[i] : NULL;
 }
 
 static void frame_init(struct pending *s, size_t i, bool is_caller)
@@ -302,7 +304,7 @@ static int sample_replay(struct resolver *r, struct pending *s)
 	err = process_settle(p, s->raw.time_ns);
 	if (!is_consistent(s)) {
 		s->is_inconsistent = true;
-		s->ids = NULL;
+		s->id_cnt = 0;
 	}
 	for (size_t i = 0; i < s->raw.user_cnt; i++) /* all: an error leaves some undecided */
 		frame_init(s, i, i > 0);
