@@ -327,7 +327,7 @@ static int sample_replay(struct resolver *r, struct pending *s)
 }
 
 /* Its answers hold; a walk that goes on may have to wait for more. */
-static int waiting_settle(struct resolver *r, struct pending *s)
+static int waiting_settle(struct resolver *r, struct pending *s, uint64_t now_ns)
 {
 	struct process *p;
 	int err;
@@ -343,6 +343,8 @@ static int waiting_settle(struct resolver *r, struct pending *s)
 	if (!s->has_rest)
 		return 0;
 	err = process_get(r, s->raw.pid, &p);
+	if (!err) /* all that the stream has passed: no frame waits for what is known already */
+		err = process_settle(p, now_ns);
 	return err ? err : sample_decide(r, p, s, s->raw.user_cnt);
 }
 
@@ -356,7 +358,7 @@ static int waiting_advance(struct resolver *r, uint64_t now_ns)
 		struct pending *s = *at;
 
 		if (s->ready_ns < now_ns)
-			err = waiting_settle(r, s);
+			err = waiting_settle(r, s, now_ns);
 		if (s->wait_cnt) {
 			at = &s->next;
 			continue;
