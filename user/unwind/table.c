@@ -115,10 +115,14 @@ void unwind_table_finish(struct unwind_table *t)
 
 #define PAGE_SHIFT_MIN 6
 
+/* Pages of 2^31 bytes are the largest that can be told: code beyond needs two of them, however few rows it has. */
 uint32_t unwind_table_room(const struct unwind_table *t)
 {
-	return (uint32_t)((t->row_cnt + BSTACK_ROWS_A_PAGE - 1) / BSTACK_ROWS_A_PAGE *
-			  BSTACK_ROWS_A_PAGE);
+	size_t page_cnt = (t->row_cnt + BSTACK_ROWS_A_PAGE - 1) / BSTACK_ROWS_A_PAGE;
+
+	if (page_cnt == 1 && t->rows[t->row_cnt - 1].pc >> 31)
+		page_cnt = 2;
+	return (uint32_t)(page_cnt * BSTACK_ROWS_A_PAGE);
 }
 
 int unwind_table_index(struct unwind_table *t)
