@@ -87,13 +87,15 @@ static bool extent_find(const struct files *f, bool is_rows, size_t cnt, struct 
 	return false;
 }
 
-/* Let the table go that was not used for longest. False: there is none left. */
+/* Let the table go that was not used for longest; not the vdso's, which nobody would make again. False: there is
+ * none left. */
 static bool evict_one(struct files *f)
 {
 	struct file *oldest = NULL;
 
 	for (size_t i = 0; i < f->cnt; i++)
-		if (f->v[i].state == FILE_READY && (!oldest || f->v[i].used < oldest->used))
+		if (f->v[i].state == FILE_READY && !f->v[i].is_vdso &&
+		    (!oldest || f->v[i].used < oldest->used))
 			oldest = &f->v[i];
 	if (!oldest)
 		return false;
