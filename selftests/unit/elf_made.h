@@ -13,7 +13,7 @@
 
 #define MADE_OFF      0x1000ULL /* of the code in the file */
 #define MADE_VADDR    0x401000ULL
-#define MADE_FUNCTION 0x40ULL
+#define MADE_FUNCTION 0x30ULL
 #define MADE_COVERED  0x20ULL
 #define MADE_PUSH     4ULL /* in a function: the CFA is sp + 16 from here on, sp + 8 before */
 #define MADE_ROWS     3ULL /* of a function */

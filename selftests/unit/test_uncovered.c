@@ -209,7 +209,7 @@ static void entry_point(void)
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
-		struct made_elf e = { .function_cnt = 2, .entry = rows[i].entry };
+		struct made_elf e = { .function_cnt = 5, .entry = rows[i].entry };
 		uint64_t end = rows[i].end;
 		const struct bstack_rule *r;
 		struct unwind_table t;
@@ -222,7 +222,11 @@ static void entry_point(void)
 		}
 		r = end ? rule_at(&t, end) : rule_at(&t, rows[i].entry);
 		CHECK(!r || r->cfa != BSTACK_CFA_ROOT);
-		CHECK_EQ(cfa_at(&t, MADE_VADDR + MADE_FUNCTION), 8);
+		for (uint64_t at = MADE_VADDR; at < MADE_VADDR + 5 * MADE_FUNCTION;
+		     at += MADE_FUNCTION) {
+			CHECK_EQ(cfa_at(&t, at), 8);
+			CHECK_EQ(cfa_at(&t, at + MADE_COVERED - 1), 16);
+		}
 		unwind_table_release(&t);
 	}
 }

@@ -69,6 +69,18 @@ static void check_pc(const struct unwind_table *t, const struct bstack_module *m
 			  t->row_cnt, got, linear(t, pc));
 }
 
+/* A page tells no more rows than hold in it. */
+static void check_page(const struct unwind_table *t, uint32_t page)
+{
+	uint64_t start = (uint64_t)page << t->page_shift, end = start + (1ULL << t->page_shift);
+	const struct bstack_page *p = &t->pages[page];
+
+	CHECK(p->first <= p->last && p->last < t->row_cnt);
+	CHECK(!p->first || t->rows[p->first].pc <= start);
+	CHECK(p->first == p->last || t->rows[p->first + 1].pc > start);
+	CHECK(p->first == p->last || t->rows[p->last].pc < end);
+}
+
 static void check_table(struct unwind_table *t)
 {
 	uint32_t room = unwind_table_room(t);
@@ -86,6 +98,8 @@ static void check_table(struct unwind_table *t)
 	host.pages = calloc(host.page_cnt, sizeof(*host.pages));
 	host.rules = calloc(host.rule_cnt, sizeof(*host.rules));
 	mod = unwind_table_place(t, host.rows, host.pages, host.rules, FIRST_ROW, FIRST_RULE);
+	for (uint32_t i = 0; i < t->page_cnt; i++)
+		check_page(t, i);
 	for (size_t i = 0; i < t->row_cnt; i++)
 		for (int by = -1; by <= 1; by++)
 			check_pc(t, &mod, t->rows[i].pc + (uint32_t)by);
