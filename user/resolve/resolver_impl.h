@@ -56,7 +56,7 @@ struct pending {
 	struct raw_sample raw;
 	struct resolved_frame *frames;
 	struct answer **waits; /* per frame: the answer it waits for, or NULL */
-	struct raw_id *ids; /* of the first id_cnt frames */
+	struct raw_id *ids;    /* of the first id_cnt frames */
 	size_t id_cnt;
 	uint64_t *ips; /* raw.user_ips */
 	struct stack_rest rest;
