@@ -496,7 +496,7 @@ static void change_make(struct script *s, enum change change)
 	uint64_t ip = A;
 	struct raw_sample other = made_raw(me, 150, &ip, 1, NULL);
 
-	other.exec_id++;
+	other.mm.exec_id++;
 	switch (change) {
 	case CHANGE_MMAP:
 		event_mmap(&s->m, 150, me, B, B + PAGE, 0, 3, VMA_FILE);
@@ -601,7 +601,7 @@ static void gone_while_it_waits(void)
 	script_open(&s, calls);
 	two_files(&s, 10, pid);
 	sample_one(&s, pid, 100, code(&self, 0));
-	s.m.r->items[s.m.r->item_cnt - 1].sample->raw.start_ns =
+	s.m.r->items[s.m.r->item_cnt - 1].sample->raw.mm.start_ns =
 		start_ticks(child) * (NSEC_PER_SEC / (uint64_t)sysconf(_SC_CLK_TCK));
 	CHECK_EQ(resolver_advance(s.m.r, 200), 0);
 	CHECK_EQ(s.cnt, 0);

@@ -260,9 +260,9 @@ static void evicted_and_back(void)
 	struct room r = large;
 	struct bstack_step step = {};
 	struct vma vdso = { .start = 0x5000, .end = 0x7000, .kind = VMA_VDSO };
-	uint64_t vaddr, tables;
+	struct step_place place;
+	uint64_t tables;
 	uint32_t modules[4];
-	bool is_vdso;
 	struct uw w;
 
 	r.rows = vdso_rows() + 2 * MADE_ROWS * MID;
@@ -281,8 +281,8 @@ static void evicted_and_back(void)
 	CHECK(has_made(&w, P, 2, MID) && has_made(&w, P, 3, MID) && !has_made(&w, P, 1, MID));
 	/* 2 is used: then it is 3 that makes room. */
 	step.module = modules[2];
-	CHECK(unwinder_step_file(w.u, &step, &vaddr, &is_vdso) && !is_vdso);
-	CHECK_EQ(vaddr, MADE_VADDR);
+	CHECK(unwinder_step_place(w.u, &step, &place) && !place.is_vdso && !place.has_no_cfi);
+	CHECK_EQ(place.vaddr, MADE_VADDR);
 	map_made(&w, P, 1, MID);
 	uw_settle(&w);
 	CHECK_EQ(unwinder_counters(w.u)->evicted, 2);

@@ -50,6 +50,13 @@ static int told_set(void *ctx, uint32_t pid, const struct bstack_process *p)
 	return 0;
 }
 
+static int told_inode(void *ctx, const struct bstack_inode *i, const struct bstack_inode_module *m)
+{
+	(void)ctx;
+	CHECK(i->ino && m->module != BSTACK_MODULE_NONE);
+	return 0;
+}
+
 static int told_drop(void *ctx, uint32_t pid)
 {
 	struct told *t = told_of(ctx, pid);
@@ -73,6 +80,7 @@ static void uw_open(struct uw *w, struct room r)
 				    .mapping_cnt = r.mappings,
 				    .process_set = told_set,
 				    .process_drop = told_drop,
+				    .inode_set = told_inode,
 				    .ctx = w } };
 	w->maps.rows = calloc(r.rows, sizeof(*w->maps.rows));
 	w->maps.pages = calloc(w->maps.page_cnt, sizeof(*w->maps.pages));
