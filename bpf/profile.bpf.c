@@ -144,6 +144,8 @@ static __always_inline void user_by_rows(struct scratch *sc, struct task_struct 
 		s->flags |= BSTACK_SAMPLE_TRUNCATED;
 	else if (s->end == BSTACK_END_NO_TABLE || s->end == BSTACK_END_NO_MAPPING)
 		stack_send(sc, steps_off + cnt * sizeof(struct bstack_step));
+	if (s->end == BSTACK_END_NO_MAPPING && !sc->walk.is_sure && !s->stack_sz)
+		s->end = BSTACK_END_NO_TABLE; /* of a mapping that is not known yet, maybe */
 }
 
 static __always_inline bool regs_read(void *ctx, bool is_perf_event, struct unwind_state *ret)

@@ -250,6 +250,8 @@ int recording_open(const struct session_opts *o, const char *path, const char *c
 		if (err)
 			error_errno(e, -err, "cannot record");
 		builder_set_unwinder(r->builder, r->unwinder);
+		if (!err && r->has_priority)
+			unwinder_hurry(r->unwinder);
 	}
 	if (!err)
 		err = file_open(r, path, e);

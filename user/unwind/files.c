@@ -166,6 +166,11 @@ void files_collect(struct files *f)
 		table_take(f, &f->v[made.module], &made);
 }
 
+void files_hurry(struct files *f)
+{
+	maker_hurry(f->maker);
+}
+
 void files_wait(struct files *f, uint64_t until_ns)
 {
 	struct pollfd p = { .fd = maker_fd(f->maker), .events = POLLIN };

@@ -17,6 +17,7 @@ uint32_t files_get(struct files *f, uint32_t pid, const struct vma *v);
 uint32_t files_vdso(struct files *f);
 /* Take the tables that are ready into the arrays. */
 void files_collect(struct files *f);
+void files_hurry(struct files *f);
 /* Wait until they are all ready, or until_ns of clock_mono_ns(). */
 void files_wait(struct files *f, uint64_t until_ns);
 int files_wake_fd(const struct files *f); /* readable when there may be some */

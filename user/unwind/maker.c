@@ -5,6 +5,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <sys/eventfd.h>
+#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -25,7 +26,7 @@ struct maker {
 	pthread_cond_t changed; /* a job came, one was done, or it is time to stop */
 	struct list jobs, results;
 	size_t open_cnt; /* jobs whose result is not in results yet */
-	bool is_stopping;
+	bool is_stopping, is_hurried;
 	int event_fd;
 };
 
@@ -73,6 +74,9 @@ static void *maker_run(void *arg)
 
 	pthread_mutex_lock(&m->lock);
 	while (!m->is_stopping) {
+		if (m->is_hurried)
+			setpriority(PRIO_PROCESS, 0, MAKER_NICE); /* of this thread alone */
+		m->is_hurried = false;
 		j = list_take(&m->jobs);
 		if (!j) {
 			pthread_cond_wait(&m->changed, &m->lock);
@@ -192,6 +196,14 @@ bool maker_take(struct maker *m, bool is_waiting, struct made_table *ret)
 	*ret = j->made;
 	free(j);
 	return true;
+}
+
+void maker_hurry(struct maker *m)
+{
+	pthread_mutex_lock(&m->lock);
+	m->is_hurried = true;
+	pthread_cond_broadcast(&m->changed);
+	pthread_mutex_unlock(&m->lock);
 }
 
 bool maker_is_idle(struct maker *m)

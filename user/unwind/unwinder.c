@@ -349,6 +349,11 @@ int unwinder_commit(struct unwinder *u)
 	return err;
 }
 
+void unwinder_hurry(struct unwinder *u)
+{
+	files_hurry(u->files);
+}
+
 void unwinder_wait(struct unwinder *u, uint64_t until_ns)
 {
 	files_wait(u->files, until_ns);

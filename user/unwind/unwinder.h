@@ -59,6 +59,8 @@ int unwinder_snapshot(struct unwinder *u, uint32_t pid);
 int unwinder_miss(struct unwinder *u, uint32_t pid);
 /* Let BPF know: tables that were made, processes that changed. */
 int unwinder_commit(struct unwinder *u);
+/* Make tables at a higher priority than an ordinary process's, where that is allowed. */
+void unwinder_hurry(struct unwinder *u);
 /* Wait for the tables that are being made, until_ns of clock_mono_ns() at most. */
 void unwinder_wait(struct unwinder *u, uint64_t until_ns);
 int unwinder_wake_fd(
