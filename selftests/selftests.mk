@@ -80,6 +80,14 @@ $(O)/live/%: selftests/live/%.c $(LIVE_BPF) $(wildcard selftests/*.h selftests/l
 # It makes tables as bstack does
 $(O)/live/test_differ: LIVE_EXTRA = $(DIFFER_OBJS)
 $(O)/live/test_differ: $(DIFFER_OBJS)
+# What the programs cost the verifier: a baseline is true for one kernel and one compiler.
+$(O)/live/test_verifier: $(BPF_SKELS)
+$(O)/live/test_verifier: LIVE_EXTRA = -DCLANG_MAJOR='"$(firstword $(subst ., ,$(shell $(CLANG) -dumpversion)))"'
+verifier-baseline: $(O)/live/test_verifier
+	$(Q)mkdir -p selftests/golden
+	$(Q)$< --baseline > $(O)/verifier.txt
+	$(Q)mv $(O)/verifier.txt selftests/golden/verifier.txt
+.PHONY: verifier-baseline
 
 # Benchmarks in C: what the kernel's own walks cost, beside ours
 $(O)/bpf/cost.bpf.o: selftests/bench/cost.bpf.c vmlinux/vmlinux.h

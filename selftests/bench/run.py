@@ -71,6 +71,20 @@ def bpf_cost():
         f.write("0")
 
 
+def verifier():
+    """What the sampling programs cost the kernel's verifier, once a recording."""
+    out = subprocess.run([os.path.join(ktap.build_dir(), "live/test_verifier"), "--list"], stdout=subprocess.PIPE,
+                         check=True).stdout.decode()
+    costs = {(f[0], f[1]): list(map(int, f[2:])) for f in map(str.split, out.splitlines())}
+    for variant, text in (("rows", "by rows"), ("fp", "by frame pointer"), ("everything", "every setting on")):
+        insns, xlated, jited, usec = costs[variant, "on_perf_event"]
+        row(f"verifier, on_perf_event {text}", f"{insns:,} insns", "",
+            f"{100 * insns / 1e6:.2f} % of the limit; {xlated:,} bytes of BPF, {jited:,} of machine code; "
+            f"{usec / 1000:.1f} ms")
+    total = sum(c[3] for (variant, prog), c in costs.items() if variant == "rows" and prog != "on_tracepoint")
+    row("verifier, the programs of a recording", f"{total / 1000:.1f} ms")
+
+
 MIX = r"""
 cd "$1"; seq 1 400000 > numbers
 run() { timeout "$2" sh -c "while :; do $1; done" >/dev/null 2>&1 & }
@@ -217,7 +231,7 @@ def memory():
     row("record, 5 s at 9,973 Hz, both CPUs", f"peak {peak >> 10} MiB")
 
 
-BENCHES = [bpf_cost, rooted, slow_down, files, rates, names, memory]
+BENCHES = [verifier, bpf_cost, rooted, slow_down, files, rates, names, memory]
 
 
 def main():
