@@ -20,7 +20,8 @@ $(O)/unit/%: $(O)/asan/selftests/unit/%.o $(ASAN_OBJS)
 FIXTURE_CFLAGS := -O0 -g -fno-omit-frame-pointer -Wall -Wextra -Werror -D_GNU_SOURCE -pthread
 FIXTURES := $(addprefix $(O)/fixtures/,chain storm dlswap forkbomb jit deep work execer_a execer_b \
 	swap_a.so swap_b.so deep_a.so deep_b.so fail_alloc.so \
-	unwound_pie unwound_nopie unwound_static unwound_cet unwound_noplt unwound_musl thrown)
+	unwound_pie unwound_nopie unwound_static unwound_cet unwound_noplt unwound_musl thrown \
+	mixed bare_fp.so bare_debug.so jit_unwound)
 # The same program in the ways that programs are built, all without frame pointers.
 UNWOUND_CFLAGS := -O2 -g -fomit-frame-pointer -Wall -Wextra -Werror -D_GNU_SOURCE -pthread
 UNWOUND_pie := -fPIE -pie
@@ -39,6 +40,40 @@ $(O)/fixtures/thrown: selftests/fixtures/thrown.cc
 	$(say) FIXTURE $@
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CXX) -O2 -g -fomit-frame-pointer -Wall -Wextra -Werror -o $@ $<
+# One program with .eh_frame and no frame pointers, and a library without .eh_frame.
+BARE_fp := -fno-omit-frame-pointer
+BARE_debug := -g -fomit-frame-pointer
+$(O)/fixtures/bare_%.so: selftests/fixtures/barelib.c
+	$(say) FIXTURE $@
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) -O2 $(BARE_$*) -Wall -Wextra -Werror -fno-asynchronous-unwind-tables -fno-unwind-tables -shared -fPIC \
+		-nostartfiles -Wl,--build-id,--no-ld-generated-unwind-info -o $@ $<
+$(O)/fixtures/mixed: selftests/fixtures/mixed.c selftests/fixtures/fixture.h
+	$(say) FIXTURE $@
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(UNWOUND_CFLAGS) -DFIXTURE_CLOCK=CLOCK_PROCESS_CPUTIME_ID -fPIE -pie -o $@ $< -ldl
+$(O)/fixtures/jit_unwound: selftests/fixtures/jit.c selftests/fixtures/fixture.h
+	$(say) FIXTURE $@
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(UNWOUND_CFLAGS) -DFIXTURE_CLOCK=CLOCK_PROCESS_CPUTIME_ID -fno-optimize-sibling-calls -fno-ipa-icf \
+		-DROUNDS=20000000 -o $@ $<
+# Go keeps frame pointers and makes no .eh_frame. Its own linker makes no note of a build-id that the kernel finds;
+# the host's does, and adds .eh_frame of the C library's start files, which is taken out again.
+GO ?= go
+GO_BUILD = GOFLAGS= GO111MODULE=off GOPROXY=off GOTOOLCHAIN=local GOCACHE=$(abspath $(O))/go-cache $(GO) build
+ifneq ($(shell command -v $(GO) 2>/dev/null),)
+FIXTURES += $(O)/fixtures/gospin $(O)/fixtures/gospin_id
+endif
+$(O)/fixtures/gospin: selftests/fixtures/gospin.go
+	$(say) FIXTURE $@
+	$(Q)mkdir -p $(@D)
+	$(Q)CGO_ENABLED=0 $(GO_BUILD) -o $@ $<
+$(O)/fixtures/gospin_id: selftests/fixtures/gospin.go
+	$(say) FIXTURE $@
+	$(Q)mkdir -p $(@D)
+	$(Q)CGO_ENABLED=1 $(GO_BUILD) -ldflags='-linkmode=external -extldflags=-Wl,--build-id' -o $@.tmp $<
+	$(Q)objcopy -R .eh_frame -R .eh_frame_hdr $@.tmp $@
+	$(Q)rm -f $@.tmp
 $(O)/fixtures/execer_%: selftests/fixtures/execer.c selftests/fixtures/fixture.h
 	$(say) FIXTURE $@
 	$(Q)mkdir -p $(@D)
