@@ -41,34 +41,58 @@ def timed(args, **kwargs):
     return time.monotonic() - start, usage.ru_maxrss
 
 
+COST_WAYS = ("rows", "fp", "raw_walk", "build_id_helper")
+COST_DEPTHS = (16, 32, 64)
+COST_LIBS = ((1, "one library"), (2, "two alternating"))
+
+
+def cost_once(way, pid):
+    """Nanoseconds of BPF a sample of a process: of bstack's program, or of the kernel's walk alone."""
+    if way in ("rows", "fp"):
+        rec, _ = truth.record(DIR, f"--unwind={way}", "-F", 4999, "-p", pid, "-d", 0.5)
+        return rec.ledger["bpf_ns"] / rec.ledger["fired"]
+    return float(subprocess.run([os.path.join(ktap.build_dir(), "bench/cost"), way, str(pid), "0.5", "4999"],
+                                stdout=subprocess.PIPE, check=True).stdout)
+
+
+def cost_at(depth, libs):
+    """{way: median} below a stack of that depth."""
+    figures = {way: [] for way in COST_WAYS}
+    proc = truth.start("deep", 600, depth - 4, *libs)
+    try:
+        for _ in range(ROUNDS):
+            for way in COST_WAYS:
+                figures[way].append(cost_once(way, proc.pid))
+    finally:
+        proc.kill()
+        proc.wait()
+    return {way: statistics.median(v) for way, v in figures.items()}
+
+
 def bpf_cost():
-    """Nanoseconds of BPF a sample, in hard interrupts."""
+    """Nanoseconds of BPF a sample, in hard interrupts, and of each frame more."""
+    libs = [ktap.fixture("deep_a.so"), ktap.fixture("deep_b.so")]
+    low, high = COST_DEPTHS[0], COST_DEPTHS[-1]
+    mids = {}
+    with open("/proc/sys/kernel/bpf_stats_enabled") as f:
+        was = f.read()
     with open("/proc/sys/kernel/bpf_stats_enabled", "w") as f:
         f.write("1")
-    libs = [ktap.fixture("deep_a.so"), ktap.fixture("deep_b.so")]
-    for depth in (16, 64):
-        for count, text in ((1, "one library"), (2, "two alternating")):
-            figures = {"raw_walk": [], "build_id_helper": [], "fp": [], "rows": []}
-            proc = truth.start("deep", 600, depth - 4, *libs[:count])
-            try:
-                for _ in range(ROUNDS):
-                    for name in ("raw_walk", "build_id_helper"):
-                        out = subprocess.run([os.path.join(ktap.build_dir(), "bench/cost"), name, str(proc.pid),
-                                              "0.5", "4999"], stdout=subprocess.PIPE, check=True).stdout
-                        figures[name].append(float(out))
-                    for way in ("fp", "rows"):
-                        rec, _ = truth.record(DIR, f"--unwind={way}", "-F", 4999, "-p", proc.pid, "-d", 0.5)
-                        figures[way].append(rec.ledger["bpf_ns"] / rec.ledger["fired"])
-            finally:
-                proc.kill()
-                proc.wait()
-            mid = {k: statistics.median(v) for k, v in figures.items()}
-            row(f"BPF a sample, depth {depth}, {text}", f"{mid['rows']:.0f} ns",
-                f"by frame pointer {mid['fp']:.0f} ns; raw walk {mid['raw_walk']:.0f} ns, kernel helper "
-                f"{mid['build_id_helper']:.0f} ns",
-                f"{mid['rows'] / depth:.0f} ns a frame, {mid['rows'] / mid['raw_walk']:.2f} x raw")
-    with open("/proc/sys/kernel/bpf_stats_enabled", "w") as f:
-        f.write("0")
+    try:
+        for depth in COST_DEPTHS:
+            for count, text in COST_LIBS:
+                mid = mids[depth, count] = cost_at(depth, libs[:count])
+                row(f"BPF a sample, depth {depth}, {text}", f"{mid['rows']:.0f} ns",
+                    f"by frame pointer {mid['fp']:.0f} ns; raw walk {mid['raw_walk']:.0f} ns, kernel helper "
+                    f"{mid['build_id_helper']:.0f} ns", f"{mid['rows'] / mid['raw_walk']:.2f} x raw")
+    finally:
+        with open("/proc/sys/kernel/bpf_stats_enabled", "w") as f:
+            f.write(was)
+    for count, text in COST_LIBS:
+        more = {way: (mids[high, count][way] - mids[low, count][way]) / (high - low) for way in COST_WAYS}
+        row(f"BPF a frame more, {text}", f"{more['rows']:.0f} ns",
+            f"by frame pointer {more['fp']:.0f} ns; raw walk {more['raw_walk']:.0f} ns, kernel helper "
+            f"{more['build_id_helper']:.0f} ns", f"depth {high} less depth {low}, over {high - low}")
 
 
 def verifier():
@@ -129,8 +153,76 @@ def rooted():
         sizes = f"perf fp {fp[1]:,.0f}, perf dwarf {dwarf[1]:,.0f}"
     row("rooted stacks, Debian mix", f"{statistics.median(shares):.2f} %", peers)
     row("bytes a sample, Debian mix", f"{size:,.0f}", sizes)
+    row("samples without a table, Debian mix", f"{100 * led['stops']['no-table'] / led['user_samples']:.2f} %")
     row("unwind tables", f"{led['unwind_text_bytes'] / led['unwind_table_ns'] * 1e3:.0f} MB of code/s", "",
-        f"{led['unwind_tables']} files, {led['unwind_rows']:,} rows of 8 bytes")
+        f"{led['unwind_tables']} files, {led['unwind_rows']:,} rows")
+
+
+def library(name):
+    return os.path.realpath(os.path.join("/usr/lib/x86_64-linux-gnu", name))
+
+
+def table_size():
+    """Memory of the tables, rules included, and how fast they are made."""
+    files = [library("libc.so.6"), os.path.realpath("/usr/bin/python3"), os.path.realpath("/usr/bin/perl"),
+             library("libLLVM-14.so.1")]
+    files = [p for p in files if os.path.exists(p)]
+    out = subprocess.run([os.path.join(ktap.build_dir(), "bench/tables"), *files], stdout=subprocess.PIPE,
+                         check=True).stdout.decode()
+    for path, line in zip(files, out.splitlines()):
+        rows, rules, size, spent_ns = map(int, line.split())
+        row(f"bytes a row, {os.path.basename(path)}", f"{size / rows:.2f}", "16 where each row carries its rule",
+            f"{rows:,} rows, {rules:,} rules; {rows / spent_ns * 1e3:.0f} million rows/s")
+
+
+def never_seen(fixture, count):
+    """Copies of a program, each with a build-id of its own."""
+    notes = subprocess.run(["readelf", "-n", fixture], stdout=subprocess.PIPE, check=True).stdout.decode()
+    build_id = bytes.fromhex(re.search(r"Build ID: ([0-9a-f]+)", notes)[1])
+    with open(fixture, "rb") as f:
+        image = f.read()
+    assert image.count(build_id) == 1, fixture
+    paths = [os.path.join(DIR, f"program_{i}") for i in range(count)]
+    for path in paths:
+        with open(path, "wb") as f:
+            f.write(image.replace(build_id, os.urandom(len(build_id))))
+        os.chmod(path, 0o755)
+    return paths
+
+
+def first_stack_once(hz, paths):
+    """([stacks without a table, a process], all of their samples). Such a stack is its first frame."""
+    with open(f"{DIR}/programs.sh", "w") as f:
+        f.writelines(f"{path} plain 0.05 >/dev/null\n" for path in paths)
+    rec, _ = truth.record(DIR, "-F", hz, "--", "sh", f"{DIR}/programs.sh")
+    lacking, samples = {}, 0
+    for thread, frames, count in truth.Folded(truth.run("fold", "--pid", rec.path)[0]).stacks:
+        if thread.startswith("program_") and frames:
+            samples += count
+            lacking[thread] = lacking.get(thread, 0) + (count if len(frames) == 1 and frames[0] != "_start" else 0)
+    return list(lacking.values()), samples
+
+
+def first_stack():
+    """From the first stack of a new process to its first one that reaches the root. A profile has no times: the stacks
+    of one frame are counted, each a period of the clock. They come first, before the tables."""
+    hz, count = 4999, 40
+    fresh = never_seen(ktap.fixture("unwound_pie"), count)
+    for what, paths in (("never seen", fresh), ("seen before", fresh[:1] * count)):
+        means, worst, none, lost, total = [], 0, 0, 0, 0
+        for _ in range(ROUNDS):
+            lacking, samples = first_stack_once(hz, paths)
+            means.append(1e6 / hz * sum(lacking) / len(lacking))
+            worst = max(worst, *lacking)
+            none += lacking.count(0)
+            lost += sum(lacking)
+            total += samples
+        row(f"to the first rooted stack, program {what}", f"{statistics.median(means):.0f} us", "",
+            f"mean of {count} processes: stacks of one frame, {1e6 / hz:.0f} us each; {none} of {count * ROUNDS} had none, "
+            f"the worst {1e3 / hz * worst:.1f} ms; {100 * lost / total:.2f} % of {total:,} samples")
+
+
+PERF_GRAPHS = {"perf fp": "fp", "perf dwarf": "dwarf,16384"}
 
 
 def slow_down():
@@ -139,7 +231,9 @@ def slow_down():
     for hz in (99, 999):
         ways = {"alone": work, "bstack": [ktap.bstack(), "record", "-q", "-F", str(hz), "-o", f"{DIR}/b.pb.gz", "--", *work]}
         if perf():
-            ways["perf"] = ["perf", "record", "-q", "-e", "cpu-clock", "-g", "-F", str(hz), "-o", f"{DIR}/perf.data", "--", *work]
+            for name, graph in PERF_GRAPHS.items():
+                ways[name] = ["perf", "record", "-q", "-e", "cpu-clock", "--call-graph", graph, "-F", str(hz), "-o",
+                              f"{DIR}/perf.data", "--", *work]
         times = {k: [] for k in ways}
         for _ in range(ROUNDS):
             for name, args in ways.items():
@@ -147,7 +241,7 @@ def slow_down():
                 times[name].append(float(re.search(rb"\d+\.\d+", out)[0]))
         mid = {k: statistics.median(v) for k, v in times.items()}
         row(f"slow-down at {hz} Hz", f"{mid['bstack'] / mid['alone']:.3f}",
-            f"perf record -g {mid['perf'] / mid['alone']:.3f}" if "perf" in mid else "",
+            "; ".join(f"{name} {mid[name] / mid['alone']:.3f}" for name in PERF_GRAPHS if name in mid),
             f"spread alone {max(times['alone']) / min(times['alone']):.3f}")
 
 
@@ -231,7 +325,7 @@ def memory():
     row("record, 5 s at 9,973 Hz, both CPUs", f"peak {peak >> 10} MiB")
 
 
-BENCHES = [verifier, bpf_cost, rooted, slow_down, files, rates, names, memory]
+BENCHES = [verifier, bpf_cost, rooted, first_stack, table_size, slow_down, files, rates, names, memory]
 
 
 def main():
