@@ -20,6 +20,8 @@ import truth  # noqa: E402
 ROWS = []
 DIR = tempfile.mkdtemp(prefix="bstack-bench-")
 ROUNDS = int(os.environ.get("ROUNDS", "5"))
+# Without build-ids: perf 6.1 at times aborts when it collects them at the end ("assertion failed at util/build-id.c").
+PERF_RECORD = ["perf", "record", "-q", "--no-buildid"]
 
 
 def row(what, ours, peer="", note=""):
@@ -125,7 +127,7 @@ ROOTS = re.compile(r"\b(_start|_dl_start_user|__?clone3?|__GI___clone3?|__libc_s
 
 def perf_rooted(graph, script):
     """(share of rooted stacks in %, bytes a sample) of perf record."""
-    subprocess.run(["perf", "record", "-q", "-e", "cpu-clock:u", "--call-graph", graph, "-F", "199", "-o",
+    subprocess.run([*PERF_RECORD, "-e", "cpu-clock:u", "--call-graph", graph, "-F", "199", "-o",
                     f"{DIR}/perf.data", "--", "bash", script, DIR, "8"], stderr=subprocess.DEVNULL,
                    stdout=subprocess.DEVNULL, check=True)
     text = subprocess.run(["perf", "script", "-i", f"{DIR}/perf.data", "-F", "ip,sym"], stdout=subprocess.PIPE,
@@ -232,7 +234,7 @@ def slow_down():
         ways = {"alone": work, "bstack": [ktap.bstack(), "record", "-q", "-F", str(hz), "-o", f"{DIR}/b.pb.gz", "--", *work]}
         if perf():
             for name, graph in PERF_GRAPHS.items():
-                ways[name] = ["perf", "record", "-q", "-e", "cpu-clock", "--call-graph", graph, "-F", str(hz), "-o",
+                ways[name] = [*PERF_RECORD, "-e", "cpu-clock", "--call-graph", graph, "-F", str(hz), "-o",
                               f"{DIR}/perf.data", "--", *work]
         times = {k: [] for k in ways}
         for _ in range(ROUNDS):
@@ -253,7 +255,7 @@ def files():
     seconds = statistics.median(timed([ktap.bstack(), "fold", f"{DIR}/b.pb.gz"])[0] for _ in range(ROUNDS))
     peer_time = peer_size = ""
     if perf():
-        subprocess.run(["perf", "record", "-q", "-e", "cpu-clock", "-g", "-F", "999", "-o", f"{DIR}/perf.data", "--", *work],
+        subprocess.run([*PERF_RECORD, "-e", "cpu-clock", "-g", "-F", "999", "-o", f"{DIR}/perf.data", "--", *work],
                        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True)
         peer = statistics.median(timed(["perf", "script", "-i", f"{DIR}/perf.data"])[0] for _ in range(ROUNDS))
         peer_time = f"perf script {peer:.3f} s"
