@@ -20,8 +20,8 @@ import truth  # noqa: E402
 ROWS = []
 DIR = tempfile.mkdtemp(prefix="bstack-bench-")
 ROUNDS = int(os.environ.get("ROUNDS", "5"))
-# Without build-ids: perf 6.1 at times aborts when it collects them at the end ("assertion failed at util/build-id.c").
-PERF_RECORD = ["perf", "record", "-q", "--no-buildid"]
+# Build-ids from the kernel (5.12): perf 6.1, where it reads them itself, may abort ("assertion failed at util/build-id.c").
+PERF_RECORD = ["perf", "record", "-q", "--buildid-mmap"]
 
 
 def row(what, ours, peer="", note=""):
@@ -40,6 +40,7 @@ def timed(args, **kwargs):
     with open(os.path.join(DIR, "out"), "wb") as out:
         proc = subprocess.Popen(list(map(str, args)), stdout=out, stderr=subprocess.DEVNULL, **kwargs)
         _, status, usage = os.wait4(proc.pid, 0)
+    assert not status, f"{args}: wait status {status:#x}"
     return time.monotonic() - start, usage.ru_maxrss
 
 
@@ -131,7 +132,7 @@ def perf_rooted(graph, script):
                     f"{DIR}/perf.data", "--", "bash", script, DIR, "8"], stderr=subprocess.DEVNULL,
                    stdout=subprocess.DEVNULL, check=True)
     text = subprocess.run(["perf", "script", "-i", f"{DIR}/perf.data", "-F", "ip,sym"], stdout=subprocess.PIPE,
-                          stderr=subprocess.DEVNULL).stdout.decode(errors="replace")
+                          stderr=subprocess.DEVNULL, check=True).stdout.decode(errors="replace")
     stacks = [s.strip().splitlines() for s in text.split("\n\n") if s.strip()]
     rooted = sum(1 for s in stacks if ROOTS.search(" ".join(s[-2:])))
     return 100 * rooted / max(len(stacks), 1), os.path.getsize(f"{DIR}/perf.data") / max(len(stacks), 1)
@@ -174,7 +175,7 @@ def table_size():
     for path, line in zip(files, out.splitlines()):
         rows, rules, size, spent_ns = map(int, line.split())
         row(f"bytes a row, {os.path.basename(path)}", f"{size / rows:.2f}", "16 where each row carries its rule",
-            f"{rows:,} rows, {rules:,} rules; {rows / spent_ns * 1e3:.0f} million rows/s")
+            f"{rows:,} rows, {rules:,} rules; {rows / spent_ns * 1e3:.1f} million rows/s")
 
 
 def never_seen(fixture, count):
