@@ -99,10 +99,13 @@ def bpf_cost():
 
 
 def verifier():
-    """What the sampling programs cost the kernel's verifier, once a recording."""
-    out = subprocess.run([os.path.join(ktap.build_dir(), "live/test_verifier"), "--list"], stdout=subprocess.PIPE,
-                         check=True).stdout.decode()
-    costs = {(f[0], f[1]): list(map(int, f[2:])) for f in map(str.split, out.splitlines())}
+    """What the sampling programs cost the kernel's verifier, once a recording; the time is the least of some."""
+    costs = {}
+    for _ in range(ROUNDS):
+        out = subprocess.run([os.path.join(ktap.build_dir(), "live/test_verifier"), "--list"], stdout=subprocess.PIPE,
+                             check=True).stdout.decode()
+        for variant, prog, *figures in map(str.split, out.splitlines()):
+            costs[variant, prog] = min(list(map(int, figures)), costs.get((variant, prog), [1 << 62]), key=lambda c: c[-1])
     for variant, text in (("rows", "by rows"), ("fp", "by frame pointer"), ("everything", "every setting on")):
         insns, xlated, jited, usec = costs[variant, "on_perf_event"]
         row(f"verifier, on_perf_event {text}", f"{insns:,} insns", "",
