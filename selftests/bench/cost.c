@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * cost - nanoseconds a run of one of cost.bpf.c's programs, in hard interrupts of a process.
- * cost PROGRAM PID SECONDS HZ; prints the mean. Needs kernel.bpf_stats_enabled.
+ * cost PROGRAM PID SECONDS HZ; prints the mean. Without arguments: says "ready", and the kernel counts the time of
+ * BPF programs (Linux 5.8) until standard input ends.
  */
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
@@ -27,8 +28,17 @@ int main(int argc, char **argv)
 	struct bpf_program *prog;
 	struct bpf_link *link;
 	struct cost_bpf *skel;
-	int fd;
+	int fd, stats_fd = bpf_enable_stats(BPF_STATS_RUN_TIME);
 
+	if (stats_fd < 0) {
+		perror("cost: cannot have the time of BPF programs counted");
+		return 1;
+	}
+	if (argc == 1) {
+		puts("ready");
+		fflush(stdout);
+		return getchar() == EOF ? 0 : 1;
+	}
 	if (argc < 5)
 		return 2;
 	skel = cost_bpf__open();
