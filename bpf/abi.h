@@ -136,7 +136,8 @@ struct bstack_rule {
 
 /*
  * A file's table: rows[first_row..+row_cnt), rules[first_rule..]. row_cnt 0: there is none, and instead says
- * what to do: 0: it is being made, or BSTACK_MODULE_FP, BSTACK_MODULE_NONE. Its code is cut
+ * what to do: 0: it is being made, or BSTACK_MODULE_FP, BSTACK_MODULE_NONE. With rows it says what to do where none
+ * covers the code: 0: nothing, or BSTACK_MODULE_FP. The code is cut
  * in pages of 2^page_shift bytes: pages[first_row / BSTACK_ROWS_A_PAGE + n] tells the rows, counted from
  * first_row, from the one that holds at the first byte of page n (row 0 when none does) to that at its last.
  */
@@ -208,6 +209,7 @@ enum bstack_end {
 	BSTACK_END_UNREADABLE,  /* at a stack page that cannot be read */
 	BSTACK_END_STUCK,       /* the caller's stack pointer is not above this one's */
 	BSTACK_END_NEVER,       /* in a mapping whose table cannot be had */
+	BSTACK_END_FP_LOST,     /* in code without unwind information, whose frame pointer leads no further */
 };
 
 /* By what a frame's caller was found: checked by the loader against the mappings as of that moment. */

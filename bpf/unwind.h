@@ -98,9 +98,11 @@ static inline int unwind_by_fp(struct unwind_state *s)
 	if (unwind_reg(s, BSTACK_BP, &bp))
 		return BSTACK_END_UNREADABLE;
 	if (bp < s->sp)
-		return BSTACK_END_STUCK;
+		return BSTACK_END_FP_LOST;
 	if (UNWIND_READ(bp + 8, &s->ip))
 		return BSTACK_END_UNREADABLE;
+	if (!s->ip)
+		return BSTACK_END_FP_LOST;
 	s->sp = bp + 16;
 	s->regs[BSTACK_BP] = bp;
 	s->stored |= 1U << BSTACK_BP;
@@ -194,6 +196,8 @@ static inline int unwind_by_rule(struct unwind_state *s, const struct bstack_rul
 	end = unwind_ra(s, r, cfa, &below, &has_below);
 	if (end)
 		return end;
+	if (!s->ip)
+		return BSTACK_END_NO_MAPPING;
 	s->stored |= r->saved | r->saved_bp;
 	for (int i = 0; i < BSTACK_REGS; i++) {
 		__u32 bit = 1U << i;
@@ -220,7 +224,9 @@ static inline int unwind_in_module(struct unwind_state *s, __u32 module, __u32 p
 
 	if (mod && mod->row_cnt) {
 		rule = unwind_rule(mod, pc);
-		return rule ? unwind_by_rule(s, rule) : BSTACK_END_NO_ROW;
+		if (rule)
+			return unwind_by_rule(s, rule);
+		return mod->instead == BSTACK_MODULE_FP ? unwind_by_fp(s) : BSTACK_END_NO_ROW;
 	}
 	switch (mod ? mod->instead : module) {
 	case BSTACK_MODULE_FP:

@@ -20,7 +20,7 @@ static void walk(struct unwind_state *s)
 		host.look_ups = host.reads = 0;
 		end = unwind_step(&host.process, s, &step);
 		FUZZ_CHECK(host.look_ups <= LOOK_UPS_MAX && host.reads <= READS_MAX);
-		FUZZ_CHECK(!end || (end >= BSTACK_END_ROOT && end <= BSTACK_END_NEVER));
+		FUZZ_CHECK(!end || (end >= BSTACK_END_ROOT && end <= BSTACK_END_FP_LOST));
 		if (end)
 			return;
 		FUZZ_CHECK(step.module != BSTACK_MODULE_PENDING);

@@ -215,7 +215,7 @@ static void first_of_the_rest(void)
 
 static void every_end_is_kept(void)
 {
-	for (int end = BSTACK_END_ROOT; end <= BSTACK_END_NEVER; end++) {
+	for (int end = BSTACK_END_ROOT; end <= BSTACK_END_FP_LOST; end++) {
 		struct call calls[] = { { A + 1, false, 0 }, { .end = end } };
 		struct script s;
 

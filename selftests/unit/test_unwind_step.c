@@ -126,7 +126,7 @@ static void nonsense(void)
 					  host.look_ups);
 			made++;
 			if (end) {
-				CHECK(end >= BSTACK_END_ROOT && end <= BSTACK_END_NEVER);
+				CHECK(end >= BSTACK_END_ROOT && end <= BSTACK_END_FP_LOST);
 				break;
 			}
 		}

@@ -281,7 +281,7 @@ static void evicted_and_back(void)
 	CHECK(has_made(&w, P, 2, MID) && has_made(&w, P, 3, MID) && !has_made(&w, P, 1, MID));
 	/* 2 is used: then it is 3 that makes room. */
 	step.module = modules[2];
-	CHECK(unwinder_step_place(w.u, &step, &place) && !place.is_vdso && !place.has_no_cfi);
+	CHECK(unwinder_step_place(w.u, &step, &place) && !place.is_vdso && !place.is_fp_step);
 	CHECK_EQ(place.vaddr, MADE_VADDR);
 	map_made(&w, P, 1, MID);
 	uw_settle(&w);

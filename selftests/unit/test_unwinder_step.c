@@ -265,7 +265,7 @@ static void state_of_nonsense(void)
 			int end = rnd() % 4 ? unwinder_step(w.u, &rest, &l->build_id, vaddr)
 					    : unwinder_step_fp(w.u, &rest);
 
-			CHECK(end >= 0 && end <= BSTACK_END_NEVER);
+			CHECK(end >= 0 && end <= BSTACK_END_FP_LOST);
 			if (end)
 				break;
 		}

@@ -137,6 +137,7 @@ static const struct {
 	[BSTACK_END_UNREADABLE] = { OUTCOME_BROKEN, STOP_UNREADABLE },
 	[BSTACK_END_STUCK] = { OUTCOME_BROKEN, STOP_STUCK },
 	[BSTACK_END_NEVER] = { OUTCOME_BROKEN, STOP_NO_TABLE },
+	[BSTACK_END_FP_LOST] = { OUTCOME_BROKEN, STOP_FP },
 };
 
 static void outcome_set(struct builder *b, const struct raw_sample *s, enum stop cut,
@@ -260,7 +261,7 @@ static bool step_check(struct builder *b, const struct bstack_step *step, struct
 		return false;
 	}
 	f->is_caller = is_at != place.vaddr;
-	f->is_fp_step = place.has_no_cfi;
+	f->is_fp_step = place.is_fp_step;
 	return is_at == place.vaddr || is_at == place.vaddr + 1;
 }
 

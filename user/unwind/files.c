@@ -2,6 +2,7 @@
 /* files.c - see files.h. Rows and rules lie in extents of the shared arrays, found by first fit. */
 #include "unwind/files.h"
 #include "resolve/elfseg.h"
+#include "unwind/host_step.h"
 #include "unwind/maker.h"
 
 #include <elf.h>
@@ -136,9 +137,8 @@ static void table_take(struct files *f, struct file *file, struct made_table *ma
 		[FILE_NO_CFI] = BSTACK_MODULE_FP,
 		[FILE_FAILED] = BSTACK_MODULE_NONE,
 	};
-	bool has_none = made->err == -ENOENT || made->err == -ENOEXEC;
 
-	file->state = has_none ? FILE_NO_CFI : FILE_FAILED;
+	file->state = made->err == -ENOENT ? FILE_NO_CFI : FILE_FAILED;
 	if (!made->err) {
 		/* Mappings were told by the segments: the table must mean the same addresses. */
 		if (made->table.base == file->base && table_place(f, file, &made->table)) {
@@ -347,7 +347,7 @@ bool files_step(struct files *f, const struct bstack_step *step, struct step_pla
 		.id = &file->id,
 		.vaddr = file->base + step->pc,
 		.is_vdso = file->is_vdso,
-		.has_no_cfi = file->state == FILE_NO_CFI,
+		.is_fp_step = host_is_fp_step(f->maps, step->module, step->pc),
 	};
 	return true;
 }

@@ -28,12 +28,20 @@ static int stack_read(uint64_t addr, __u64 *ret)
 
 #include "bpf/unwind.h"
 
+bool host_is_fp_step(const struct unwind_maps *maps, uint32_t module, uint32_t pc)
+{
+	const struct bstack_module *m = module < maps->module_cnt ? &maps->modules[module] : NULL;
+
+	arrays = maps;
+	if (!m)
+		return module == BSTACK_MODULE_FP;
+	return m->instead == BSTACK_MODULE_FP && (!m->row_cnt || !unwind_rule(m, pc));
+}
+
 int host_step(const struct unwind_maps *maps, struct stack_rest *s, uint32_t module, uint32_t pc)
 {
 	arrays = maps;
 	stack = s;
-	s->is_fp_step = module == BSTACK_MODULE_FP ||
-			(module < maps->module_cnt && !maps->modules[module].row_cnt &&
-			 maps->modules[module].instead == BSTACK_MODULE_FP);
+	s->is_fp_step = host_is_fp_step(maps, module, pc);
 	return unwind_in_module(&s->state, module, pc);
 }

@@ -164,6 +164,7 @@ struct bstack_module unwind_table_place(const struct unwind_table *t, struct bst
 		.rule_cnt = (uint32_t)t->rule_cnt,
 		.page_cnt = t->page_cnt,
 		.page_shift = t->page_shift,
+		.instead = t->has_fp_gaps ? BSTACK_MODULE_FP : 0,
 	};
 }
 
@@ -375,6 +376,20 @@ static bool code_base(Elf *elf, uint64_t *ret)
 	return is_found;
 }
 
+/* A section's bytes, decompressed where they are compressed. NULL: too many, or not to be had. */
+static Elf_Data *section_data(Elf_Scn *scn, const GElf_Shdr *sh)
+{
+	GElf_Chdr ch;
+
+	if (sh->sh_size > SECTION_MAX_SZ)
+		return NULL;
+	if (!(sh->sh_flags & SHF_COMPRESSED))
+		return elf_rawdata(scn, NULL);
+	if (!gelf_getchdr(scn, &ch) || ch.ch_size > SECTION_MAX_SZ || elf_compress(scn, 0, 0) < 0)
+		return NULL;
+	return elf_getdata(scn, NULL);
+}
+
 static int section_parse(Elf *elf, const char *wanted, uint64_t base, struct unwind_table *t)
 {
 	Elf_Scn *scn = NULL;
@@ -388,12 +403,9 @@ static int section_parse(Elf *elf, const char *wanted, uint64_t base, struct unw
 			gelf_getshdr(scn, &sh) ? elf_strptr(elf, strings, sh.sh_name) : NULL;
 		Elf_Data *data;
 
-		if (!name || strcmp(name, wanted) != 0 || sh.sh_type == SHT_NOBITS ||
-		    (sh.sh_flags & SHF_COMPRESSED))
+		if (!name || strcmp(name, wanted) != 0 || sh.sh_type == SHT_NOBITS)
 			continue;
-		if (sh.sh_size > SECTION_MAX_SZ)
-			return -E2BIG;
-		data = elf_rawdata(scn, NULL);
+		data = section_data(scn, &sh);
 		if (!data || !data->d_buf || !data->d_size)
 			return -ENOENT;
 		return unwind_frames_parse(data->d_buf, data->d_size, sh.sh_addr, wanted[1] == 'd',
@@ -436,6 +448,81 @@ static bool is_acceptable(const struct source *s)
 	       sh.sh_size <= SECTIONS_MAX;
 }
 
+static const struct bstack_rule *rule_at(const struct unwind_table *t, size_t row)
+{
+	uint16_t rule = t->rows[row].rule;
+
+	return rule == BSTACK_RULE_NONE ? NULL : &t->rules[rule];
+}
+
+/* Where t has no rule, more's holds from now on. Both are finished. */
+static int table_merge(struct unwind_table *t, const struct unwind_table *more)
+{
+	struct unwind_table out = { .base = t->base };
+	const struct bstack_rule *first = NULL, *second = NULL;
+	size_t i = 0, k = 0;
+	int err = 0;
+
+	while (!err && (i < t->row_cnt || k < more->row_cnt)) {
+		uint32_t pc = i < t->row_cnt ? t->rows[i].pc : UINT32_MAX;
+
+		if (k < more->row_cnt && more->rows[k].pc < pc)
+			pc = more->rows[k].pc;
+		if (i < t->row_cnt && t->rows[i].pc == pc)
+			first = rule_at(t, i++);
+		if (k < more->row_cnt && more->rows[k].pc == pc)
+			second = rule_at(more, k++);
+		err = unwind_table_add(&out, t->base + pc, first ? first : second);
+	}
+	if (err) {
+		unwind_table_release(&out);
+		return err;
+	}
+	unwind_table_finish(&out);
+	unwind_table_release(t);
+	*t = out;
+	return 0;
+}
+
+/* Is the code Go's? It keeps frame pointers (since 1.7), and its .debug_frame may have been stripped. */
+static bool is_go(Elf *elf)
+{
+	Elf_Scn *scn = NULL;
+	size_t strings;
+	GElf_Shdr sh;
+
+	if (elf_getshdrstrndx(elf, &strings))
+		return false;
+	while ((scn = elf_nextscn(elf, scn))) {
+		const char *name =
+			gelf_getshdr(scn, &sh) ? elf_strptr(elf, strings, sh.sh_name) : NULL;
+
+		if (name && (strstr(name, ".gopclntab") || !strcmp(name, ".note.go.buildid")))
+			return true;
+	}
+	return false;
+}
+
+/* Rows of .eh_frame, and of .debug_frame for code that it does not cover. -ENOENT: of neither. */
+static int sections_parse(Elf *elf, uint64_t base, struct unwind_table *t)
+{
+	struct unwind_table more = {};
+	int err = section_parse(elf, ".eh_frame", base, t);
+
+	if (err && err != -ENOENT)
+		return err;
+	t->base = base;
+	unwind_table_finish(t);
+	err = section_parse(elf, ".debug_frame", base, &more);
+	unwind_table_finish(&more);
+	if (!err && more.row_cnt)
+		err = table_merge(t, &more);
+	unwind_table_release(&more);
+	if (err == -ENOMEM)
+		return err;
+	return t->row_cnt ? 0 : err ? err : -ENOENT;
+}
+
 static int elf_parse(Elf *elf, struct unwind_table *ret)
 {
 	struct unwind_table t = {};
@@ -445,20 +532,12 @@ static int elf_parse(Elf *elf, struct unwind_table *ret)
 
 	if (!elf || elf_kind(elf) != ELF_K_ELF || !gelf_getehdr(elf, &eh) || !code_base(elf, &base))
 		return -ENOEXEC;
-	err = section_parse(elf, ".eh_frame", base, &t);
-	if (!err && !t.row_cnt)
-		err = -ENOENT;
-	if (err == -ENOENT)
-		err = section_parse(elf, ".debug_frame", base, &t);
-	if (!err) {
-		unwind_table_finish(&t);
-		err = t.row_cnt ? uncovered_add(elf, &t) : 0;
-	}
-	if (!err) {
-		err = !t.row_cnt                    ? -ENOENT
-		      : t.row_cnt > UNWIND_ROWS_MAX ? -E2BIG
-						    : unwind_table_index(&t);
-	}
+	err = sections_parse(elf, base, &t);
+	if (!err)
+		err = uncovered_add(elf, &t);
+	t.has_fp_gaps = is_go(elf);
+	if (!err)
+		err = t.row_cnt > UNWIND_ROWS_MAX ? -E2BIG : unwind_table_index(&t);
 	if (err) {
 		unwind_table_release(&t);
 		return err;

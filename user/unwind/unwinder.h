@@ -80,7 +80,7 @@ struct step_place {
 	const struct build_id *id;
 	uint64_t vaddr;
 	bool is_vdso;    /* then vaddr is an offset in it */
-	bool has_no_cfi; /* the file has no unwind information: it was made by frame pointer */
+	bool is_fp_step; /* made by frame pointer, for want of unwind information */
 };
 /* False: in no file. Marks the file's table as used. */
 bool unwinder_step_place(struct unwinder *u, const struct bstack_step *step,
