@@ -21,7 +21,7 @@ FIXTURE_CFLAGS := -O0 -g -fno-omit-frame-pointer -Wall -Wextra -Werror -D_GNU_SO
 FIXTURES := $(addprefix $(O)/fixtures/,chain storm dlswap forkbomb jit deep work execer_a execer_b \
 	swap_a.so swap_b.so deep_a.so deep_b.so fail_alloc.so \
 	unwound_pie unwound_nopie unwound_static unwound_cet unwound_noplt unwound_musl thrown \
-	mixed bare_fp.so bare_debug.so jit_unwound)
+	mixed mixed_fp bare_fp.so bare_debug.so bare_noid.so jit_unwound)
 # The same program in the ways that programs are built, all without frame pointers.
 UNWOUND_CFLAGS := -O2 -g -fomit-frame-pointer -Wall -Wextra -Werror -D_GNU_SOURCE -pthread
 UNWOUND_pie := -fPIE -pie
@@ -48,6 +48,15 @@ $(O)/fixtures/bare_%.so: selftests/fixtures/barelib.c
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) -O2 $(BARE_$*) -Wall -Wextra -Werror -fno-asynchronous-unwind-tables -fno-unwind-tables -shared -fPIC \
 		-nostartfiles -Wl,--build-id,--no-ld-generated-unwind-info -o $@ $<
+# With .eh_frame, without a build-id, under a program that keeps frame pointers.
+$(O)/fixtures/bare_noid.so: selftests/fixtures/barelib.c
+	$(say) FIXTURE $@
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) -O2 -fomit-frame-pointer -Wall -Wextra -Werror -shared -fPIC -Wl,--build-id=none -o $@ $<
+$(O)/fixtures/mixed_fp: selftests/fixtures/mixed.c selftests/fixtures/fixture.h
+	$(say) FIXTURE $@
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(UNWOUND_CFLAGS) -fno-omit-frame-pointer -DKEEPS_FP -DFIXTURE_CLOCK=CLOCK_PROCESS_CPUTIME_ID -o $@ $< -ldl
 $(O)/fixtures/mixed: selftests/fixtures/mixed.c selftests/fixtures/fixture.h
 	$(say) FIXTURE $@
 	$(Q)mkdir -p $(@D)
@@ -62,7 +71,7 @@ $(O)/fixtures/jit_unwound: selftests/fixtures/jit.c selftests/fixtures/fixture.h
 GO ?= go
 GO_BUILD = GOFLAGS= GO111MODULE=off GOPROXY=off GOTOOLCHAIN=local GOCACHE=$(abspath $(O))/go-cache $(GO) build
 ifneq ($(shell command -v $(GO) 2>/dev/null),)
-FIXTURES += $(O)/fixtures/gospin $(O)/fixtures/gospin_id
+FIXTURES += $(addprefix $(O)/fixtures/,gospin gospin_id gospin_cgo gospin_dwarf)
 endif
 $(O)/fixtures/gospin: selftests/fixtures/gospin.go
 	$(say) FIXTURE $@
@@ -72,6 +81,17 @@ $(O)/fixtures/gospin_id: selftests/fixtures/gospin.go
 	$(say) FIXTURE $@
 	$(Q)mkdir -p $(@D)
 	$(Q)CGO_ENABLED=1 $(GO_BUILD) -ldflags='-linkmode=external -extldflags=-Wl,--build-id' -o $@.tmp $<
+	$(Q)objcopy -R .eh_frame -R .eh_frame_hdr $@.tmp $@
+	$(Q)rm -f $@.tmp
+$(O)/fixtures/gospin_cgo: selftests/fixtures/gospin.go
+	$(say) FIXTURE $@
+	$(Q)mkdir -p $(@D)
+	$(Q)CGO_ENABLED=1 $(GO_BUILD) -ldflags='-linkmode=external -extldflags=-Wl,--build-id' -o $@ $<
+$(O)/fixtures/gospin_dwarf: selftests/fixtures/gospin.go
+	$(say) FIXTURE $@
+	$(Q)mkdir -p $(@D)
+	$(Q)CGO_ENABLED=1 $(GO_BUILD) -ldflags='-linkmode=external -extldflags=-Wl,--build-id -compressdwarf=false' \
+		-o $@.tmp $<
 	$(Q)objcopy -R .eh_frame -R .eh_frame_hdr $@.tmp $@
 	$(Q)rm -f $@.tmp
 $(O)/fixtures/execer_%: selftests/fixtures/execer.c selftests/fixtures/fixture.h

@@ -45,12 +45,11 @@ def check_stacks(rec, chain, leaf, pick):
     assert whole > 0.5 * spinning, f"{whole} of {spinning} are whole: {rec.ledger['stops']}"
 
 
-def go_record(directory, name):
+def go_record(directory, name, *args):
     """Go's scheduler interrupts what runs long, by a signal: not here."""
     if not os.path.exists(ktap.fixture(name)):
         raise ktap.Skip("the Go fixtures were not built: go is not installed")
-    assert ".eh_frame" not in sections(ktap.fixture(name)), name
-    rec, _ = record(directory, "-F", 997, "--", ktap.fixture(name),
+    rec, _ = record(directory, "-F", 997, "--", ktap.fixture(name), *args,
                     env=dict(os.environ, GODEBUG="asyncpreemptoff=1"))
     rec.exact()
     return rec
@@ -62,6 +61,7 @@ def go_tail(frames):
 
 
 def test_go():
+    assert ".eh_frame" not in sections(ktap.fixture("gospin_id"))
     with temp_dir() as d:
         rec = go_record(d, "gospin_id")
     check_stacks(rec, GO_CHAIN, "main.fxSpin", go_tail)
@@ -96,6 +96,41 @@ def test_go_without_build_id():
     check_stacks(rec, GO_CHAIN, "main.fxSpin", go_tail)
     led = rec.ledger
     assert led["unresolved"]["no-build-id"] > 0.9 * sum(led["frames"].values()), led
+
+
+def test_go_with_eh_frame_of_start_files():
+    """As every program with cgo has it: its rows cover the C code, the rest keeps frame pointers."""
+    with temp_dir() as d:
+        rec = go_record(d, "gospin_cgo")
+    check_stacks(rec, GO_CHAIN, "main.fxSpin", go_tail)
+
+
+def test_go_leaf_without_a_frame():
+    """Its caller is not skipped. .debug_frame, compressed, tells the way."""
+    with temp_dir() as d:
+        rec = go_record(d, "gospin_id", "leaf")
+    check_stacks(rec, [*GO_CHAIN[:-1], "main.fxLeaf"], "main.fxLeaf", go_tail)
+
+
+def test_go_with_debug_frame():
+    """Above runtime.goexit is nothing: the address 0 that stands there is no frame."""
+    with temp_dir() as d:
+        rec = go_record(d, "gospin_dwarf")
+    check_stacks(rec, GO_CHAIN, "main.fxSpin", go_tail)
+    assert rec.ledger["unresolved"]["garbage"] < 0.5 * rec.ledger["samples"], rec.ledger
+
+
+def test_library_without_build_id():
+    """It has .eh_frame and keeps no frame pointers: walked by rows, or the stack ends there. No caller is skipped."""
+    names = OffsetNames(ktap.fixture("bare_noid.so"))
+    with temp_dir() as d:
+        rec, _ = record(d, "-F", 997, "--", ktap.fixture("mixed_fp"), ktap.fixture("bare_noid.so"), "callback")
+    rec.exact()
+    chain = MIXED_CHAINS["callback"]
+    for _, frames, _ in rec.folded.stacks:
+        if "fx_spin" in frames:
+            found = own([names.name(f) for f in frames])
+            assert found == chain[len(chain) - len(found):], f"{frames}: {found}, expected {chain}"
 
 
 def check_mixed(library, has_debug_frame):
