@@ -209,7 +209,7 @@ enum bstack_end {
 	BSTACK_END_UNREADABLE,  /* at a stack page that cannot be read */
 	BSTACK_END_STUCK,       /* the caller's stack pointer is not above this one's */
 	BSTACK_END_NEVER,       /* in a mapping whose table cannot be had */
-	BSTACK_END_FP_LOST,     /* in code without unwind information, whose frame pointer leads no further */
+	BSTACK_END_FP_LOST, /* in code without unwind information, whose frame pointer leads no further */
 };
 
 /* By what a frame's caller was found: checked by the loader against the mappings as of that moment. */

@@ -395,7 +395,7 @@ static void without_a_table(void)
 	CHECK_EQ(unwinder_step(w.u, &rest, &id, MADE_VADDR), BSTACK_END_UNREADABLE); /* by fp */
 	CHECK_EQ(unwinder_mmap(w.u, Q, &no_id), 0);
 	uw_settle(&w);
-	CHECK_EQ(told_mapping(&w, Q, 0).module, BSTACK_MODULE_FP);
+	CHECK_EQ(told_mapping(&w, Q, 0).module, BSTACK_MODULE_PENDING);
 	gone.start = other.start;
 	gone.end = other.end;
 	for (int i = 0; i < 64; i++) { /* it may come yet, but not for ever */

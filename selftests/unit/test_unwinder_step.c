@@ -292,7 +292,7 @@ static void by_frame_pointer(void)
 	CHECK_EQ(unwinder_step_fp(w.u, &rest), 0); /* its bp is in the memory */
 	CHECK_EQ(rest.state.ip, 0x405678);
 	CHECK_EQ(rest.state.sp, 0x10030);
-	CHECK_EQ(unwinder_step_fp(w.u, &rest), BSTACK_END_STUCK); /* down again */
+	CHECK_EQ(unwinder_step_fp(w.u, &rest), BSTACK_END_FP_LOST); /* down again */
 	rest.state = (struct unwind_state){ .sp = 0x10000, .regs[BSTACK_BP] = 0x10028 };
 	CHECK_EQ(unwinder_step_fp(w.u, &rest), BSTACK_END_UNREADABLE);
 	uw_close(&w);

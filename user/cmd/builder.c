@@ -210,7 +210,18 @@ static bool file_vaddr(const struct builder *b, const struct resolved_frame *f,
 static bool is_by_fp(const struct resolved_frame *f)
 {
 	return f->kind == VMA_ANON || f->kind == VMA_SHARED_ANON || f->kind == VMA_SPECIAL ||
-	       f->module != UINT32_MAX;
+	       f->reason == REASON_NO_BUILD_ID;
+}
+
+static int step_in_file(struct unwinder *u, struct stack_rest *rest, const struct module *mod,
+			uint64_t vaddr)
+{
+	int end = unwinder_step(u, rest, &mod->build_id, vaddr);
+
+	if ((end == BSTACK_END_NEVER || end == BSTACK_END_NO_TABLE) &&
+	    unwinder_offer(u, &mod->build_id, mod->path))
+		end = unwinder_step(u, rest, &mod->build_id, vaddr);
+	return end;
 }
 
 /* The rest of a walk that lacked a table: each step by the mapping as of the sample's moment. */
@@ -229,7 +240,11 @@ static int on_step(void *ctx, struct stack_rest *rest, const struct resolved_fra
 	if (f->evidence == EVID_VDSO)
 		return unwinder_step(b->unwinder, rest, NULL, f->off - f->is_caller);
 	if (file_vaddr(b, f, &mod, &vaddr))
-		return unwinder_step(b->unwinder, rest, &mod->build_id, vaddr - f->is_caller);
+		return step_in_file(b->unwinder, rest, mod, vaddr - f->is_caller);
+	if (f->reason == REASON_NO_BUILD_ID)
+		return unwinder_step_path(b->unwinder, rest,
+					  resolver_module(b->resolver, f->module)->path,
+					  f->off - f->is_caller);
 	if (f->evidence == EVID_NONE && is_by_fp(f))
 		return unwinder_step_fp(b->unwinder, rest);
 	return unresolved[f->reason] ? (int)unresolved[f->reason] : BSTACK_END_NEVER;
@@ -256,6 +271,14 @@ static bool step_check(struct builder *b, const struct bstack_step *step, struct
 		is_at = f->off;
 		if (f->evidence != EVID_VDSO)
 			return false;
+	} else if (place.segs) {
+		const struct elfseg *seg = elfsegs_find(place.segs, f->off);
+
+		mod = resolver_module(b->resolver, f->module);
+		if (f->reason != REASON_NO_BUILD_ID || !seg ||
+		    !unwinder_place_is_path(&place, mod->path))
+			return false;
+		is_at = seg->vaddr + (f->off - seg->off);
 	} else if (!file_vaddr(b, f, &mod, &is_at) ||
 		   !build_id_same_bytes(&mod->build_id, place.id)) {
 		return false;

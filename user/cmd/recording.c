@@ -15,6 +15,7 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
+#define FED_MAX       65536
 #define STEP_MS       100
 #define TABLES_MAX_NS (2 * NSEC_PER_SEC) /* for unwind tables, at the start */
 #define FINISH_MAX_NS (5 * NSEC_PER_SEC) /* for samples on their way, at the end */
@@ -24,6 +25,7 @@ struct recording {
 	struct resolver *resolver;
 	struct builder *builder;
 	struct unwinder *unwinder; /* NULL: by frame pointer only */
+	struct pid_table fed;      /* processes whose mappings it is told */
 	struct symbols *syms;
 	struct model model;
 	struct pprof_writer *writer; /* NULL: everything at the end */
@@ -121,6 +123,26 @@ static int unwinder_side(struct unwinder *u, const struct map_event *e)
 	return 0;
 }
 
+/*
+ * The side band is the whole host's: tables of strangers' files would come before those of the targets. A process that
+ * has left by now is no longer in BPF's list, but its parent may have been fed.
+ */
+static bool is_fed(struct recording *r, const struct map_event *e)
+{
+	uint32_t slot = pid_table_find(&r->fed, e->pid);
+
+	if (e->kind == MAP_EVENT_EXIT && slot != HMAP_NONE)
+		pid_table_remove(&r->fed, slot);
+	if (e->kind == MAP_EVENT_LOST || e->kind == MAP_EVENT_EXIT || slot != HMAP_NONE)
+		return true;
+	if (!session_may_sample(r->session, e->pid) &&
+	    (e->kind != MAP_EVENT_FORK || pid_table_find(&r->fed, e->ppid) == HMAP_NONE))
+		return false;
+	/* Without memory for it, BPF is asked again each time. */
+	pid_table_add(&r->fed, e->pid, FED_MAX, &slot);
+	return true;
+}
+
 static int on_side(void *ctx, const struct side_event *e)
 {
 	static const enum map_event_kind kinds[] = {
@@ -147,7 +169,7 @@ static int on_side(void *ctx, const struct side_event *e)
 			return 0;
 		ev.vma_kind = vma_kind_of(e->path, true);
 	}
-	if (r->unwinder) {
+	if (r->unwinder && is_fed(r, &ev)) {
 		int err = unwinder_side(r->unwinder, &ev);
 
 		if (err)
@@ -268,6 +290,7 @@ void recording_close(struct recording *r)
 	if (!r)
 		return;
 	unwinder_free(r->unwinder);
+	pid_table_release(&r->fed);
 	session_close(r->session);
 	resolver_free(r->resolver);
 	builder_free(r->builder);

@@ -539,6 +539,14 @@ int session_poll(struct session *s, int timeout_ms, uint64_t *ret_until_ns, stru
 	return 0;
 }
 
+bool session_may_sample(struct session *s, uint32_t pid)
+{
+	uint32_t state;
+
+	return s->skel->rodata->settings.target != BSTACK_TARGET_PIDS ||
+	       !bpf_map_lookup_elem(bpf_map__fd(s->skel->maps.targets), &pid, &state);
+}
+
 bool session_has_targets(struct session *s)
 {
 	uint32_t key;

@@ -55,6 +55,8 @@ int session_start(struct session *s, struct error *e);
 /* A process's address space now. 0; -EAGAIN: a writer of its mmap_lock is active, or the kernel tells no sequence
  * (before Linux 6.4); -ESRCH; -errno. */
 int session_mm(struct session *s, pid_t pid, struct bstack_mm *ret);
+/* May this process be sampled? Of the processes of a list that is followed over fork, BPF's word; else always true. */
+bool session_may_sample(struct session *s, uint32_t pid);
 /* No more samples; the side band goes on. */
 void session_stop(struct session *s);
 /*

@@ -39,6 +39,7 @@ struct file {
 	uint32_t tries;
 	enum file_state state;
 	bool is_vdso;
+	uint64_t path_hash; /* of a file without build-id: by what it is found; else 0 */
 };
 
 struct files {
@@ -205,6 +206,19 @@ static void inode_tell(struct files *f, const struct file *file, int fd)
 	f->maps->inode_set(f->maps->ctx, &i, &m);
 }
 
+/* Have the table of an opened file made. */
+static void table_order(struct files *f, struct file *file, const struct elfsegs *segs, int fd)
+{
+	file->segs = *segs;
+	file->base = segs->seg[0].vaddr;
+	for (size_t i = 1; i < segs->cnt; i++)
+		if (segs->seg[i].vaddr < file->base)
+			file->base = segs->seg[i].vaddr;
+	inode_tell(f, file, fd);
+	if (!maker_add(f->maker, (uint32_t)(file - f->v), fd))
+		file->state = FILE_MAKING;
+}
+
 /* Open the file of a mapping, and have its table made. */
 static void file_open_for(struct files *f, struct file *file, uint32_t pid, const struct vma *v)
 {
@@ -218,14 +232,7 @@ static void file_open_for(struct files *f, struct file *file, uint32_t pid, cons
 		close(fd);
 		return;
 	}
-	file->segs = segs;
-	file->base = segs.seg[0].vaddr;
-	for (size_t i = 1; i < segs.cnt; i++)
-		if (segs.seg[i].vaddr < file->base)
-			file->base = segs.seg[i].vaddr;
-	inode_tell(f, file, fd);
-	if (!maker_add(f->maker, (uint32_t)(file - f->v), fd))
-		file->state = FILE_MAKING;
+	table_order(f, file, &segs, fd);
 }
 
 static struct file *file_new(struct files *f, const struct build_id *id)
@@ -252,16 +259,74 @@ static struct file *file_find(struct files *f, const struct build_id *id)
 	return NULL;
 }
 
-uint32_t files_get(struct files *f, uint32_t pid, const struct vma *v)
+static struct file *file_get(struct files *f, const struct build_id *id)
 {
-	struct file *file = file_find(f, &v->build_id);
+	struct file *file = file_find(f, id);
 
 	if (!file)
-		file = file_new(f, &v->build_id);
-	if (!file) {
+		file = file_new(f, id);
+	if (!file)
 		f->counters->no_room++;
-		return BSTACK_MODULE_NONE;
+	return file;
+}
+
+/* What stands for the build-id of a file that has none: its device and inode. */
+static struct build_id inode_id(const struct stat *st)
+{
+	uint64_t dev = st->st_dev, ino = st->st_ino;
+	struct build_id id = { .sz = BUILD_ID_MAX, .bytes = "none" };
+
+	memcpy(id.bytes + 4, &dev, sizeof(dev));
+	memcpy(id.bytes + 12, &ino, sizeof(ino));
+	return id;
+}
+
+static uint64_t path_hash(const char *path)
+{
+	uint64_t hash = hash_bytes(path, strlen(path), 11);
+
+	return hash ? hash : 1;
+}
+
+/* A mapping whose build-id nobody told: the file may have one all the same, or be no ELF file at all. */
+static uint32_t get_without_id(struct files *f, uint32_t pid, const struct vma *v)
+{
+	int fd = procmap_open_file((pid_t)pid, v->start, v->end, v->path), err;
+	struct elfsegs segs = {};
+	struct file *file;
+	struct build_id id;
+	struct stat st;
+
+	if (fd < 0)
+		return BSTACK_MODULE_PENDING;
+	err = fstat(fd, &st) ? -errno : elfsegs_read(fd, &segs);
+	id = !err && segs.build_id.sz ? segs.build_id : inode_id(&st);
+	file = err && err != -ENOEXEC ? NULL : file_get(f, &id);
+	if (file && !segs.build_id.sz)
+		file->path_hash = path_hash(v->path);
+	if (file && file->state == FILE_CLOSED && segs.cnt) {
+		table_order(f, file, &segs, fd);
+		return (uint32_t)(file - f->v);
 	}
+	close(fd);
+	if (!file)
+		return BSTACK_MODULE_NONE;
+	if (file->segs.cnt)
+		return (uint32_t)(file - f->v);
+	file->state = FILE_NO_CFI;
+	f->maps->modules[file - f->v] = (struct bstack_module){ .instead = BSTACK_MODULE_FP };
+	return BSTACK_MODULE_FP;
+}
+
+uint32_t files_get(struct files *f, uint32_t pid, const struct vma *v)
+{
+	struct file *file;
+
+	if (!v->build_id.sz)
+		return get_without_id(f, pid, v);
+	file = file_get(f, &v->build_id);
+	if (!file)
+		return BSTACK_MODULE_NONE;
 	if (file->state == FILE_CLOSED && file->tries < OPEN_TRIES) {
 		file->tries++;
 		file_open_for(f, file, pid, v);
@@ -272,20 +337,44 @@ uint32_t files_get(struct files *f, uint32_t pid, const struct vma *v)
 	return file->tries < OPEN_TRIES ? BSTACK_MODULE_PENDING : BSTACK_MODULE_NONE;
 }
 
+/* Its table, waited for. */
+static uint32_t file_ready(struct files *f, struct file *file)
+{
+	struct made_table made;
+
+	while (file->state == FILE_MAKING && maker_take(f->maker, true, &made))
+		table_take(f, &f->v[made.module], &made);
+	file->used = ++f->uses;
+	return (uint32_t)(file - f->v);
+}
+
 uint32_t files_ready(struct files *f, const struct build_id *id, uint64_t *ret_base)
 {
 	struct file *file = id                              ? file_find(f, id)
 			    : f->vdso == BSTACK_MODULE_NONE ? NULL
 							    : &f->v[f->vdso];
-	struct made_table made;
 
 	if (!file)
 		return BSTACK_MODULE_NONE;
-	while (file->state == FILE_MAKING && maker_take(f->maker, true, &made))
-		table_take(f, &f->v[made.module], &made);
-	file->used = ++f->uses;
 	*ret_base = file->base;
-	return (uint32_t)(file - f->v);
+	return file_ready(f, file);
+}
+
+uint32_t files_ready_path(struct files *f, const char *path, uint64_t off, uint64_t *ret_pc)
+{
+	uint64_t hash = path_hash(path);
+	const struct elfseg *seg;
+
+	for (size_t i = f->cnt; i-- > 0;) {
+		struct file *file = &f->v[i];
+
+		if (file->path_hash != hash)
+			continue;
+		seg = elfsegs_find(&file->segs, off);
+		*ret_pc = seg ? seg->vaddr + (off - seg->off) - file->base : 0;
+		return seg || !file->segs.cnt ? file_ready(f, file) : BSTACK_MODULE_NONE;
+	}
+	return BSTACK_MODULE_NONE;
 }
 
 /* The vdso's image is in our own memory, the same as in every process. */
@@ -347,6 +436,8 @@ bool files_step(struct files *f, const struct bstack_step *step, struct step_pla
 		.id = &file->id,
 		.vaddr = file->base + step->pc,
 		.is_vdso = file->is_vdso,
+		.segs = file->path_hash ? &file->segs : NULL,
+		.path_hash = file->path_hash,
 		.is_fp_step = host_is_fp_step(f->maps, step->module, step->pc),
 	};
 	return true;
@@ -381,4 +472,9 @@ void files_free(struct files *f)
 	free(f->v);
 	hmap_release(&f->map);
 	free(f);
+}
+
+bool files_is_path(const struct step_place *place, const char *path)
+{
+	return place->path_hash && place->path_hash == path_hash(path);
 }

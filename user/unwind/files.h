@@ -23,10 +23,13 @@ void files_wait(struct files *f, uint64_t until_ns);
 int files_wake_fd(const struct files *f); /* readable when there may be some */
 /* For a mapping that starts at file offset off. */
 uint64_t files_pc_off(const struct files *f, uint32_t module, uint64_t off);
+/* Likewise for a file without build-id, by the path it was last mapped from: its module, and the pc of an offset in it. */
+uint32_t files_ready_path(struct files *f, const char *path, uint64_t off, uint64_t *ret_pc);
 bool files_step(struct files *f, const struct bstack_step *step, struct step_place *ret);
 /* The module of a build-id, NULL: the vdso; its table is waited for. Its pc of a link-time address is that less *ret_base.
  * BSTACK_MODULE_NONE: not known. */
 uint32_t files_ready(struct files *f, const struct build_id *id, uint64_t *ret_base);
+bool files_is_path(const struct step_place *place, const char *path);
 /* Wait until no BPF program that ran when this was called still runs. */
 void grace_period(void);
 

@@ -203,7 +203,7 @@ static struct span span_of(struct unwinder *u, uint32_t pid, const struct vma *v
 			  .kind = v->kind,
 			  .module = BSTACK_MODULE_FP };
 
-	if (v->kind == VMA_FILE && v->build_id.sz)
+	if (v->kind == VMA_FILE)
 		s.module = files_get(u->files, pid, v);
 	else if (v->kind == VMA_VDSO)
 		s.module = files_vdso(u->files);
@@ -373,6 +373,34 @@ int unwinder_step(struct unwinder *u, struct stack_rest *s, const struct build_i
 	if (module == BSTACK_MODULE_NONE || vaddr < base || vaddr - base > UINT32_MAX)
 		return BSTACK_END_NEVER;
 	return host_step(&u->maps, s, module, (uint32_t)(vaddr - base));
+}
+
+int unwinder_step_path(struct unwinder *u, struct stack_rest *s, const char *path, uint64_t off)
+{
+	uint64_t pc;
+	uint32_t module = files_ready_path(u->files, path, off, &pc);
+
+	if (module == BSTACK_MODULE_NONE || pc > UINT32_MAX)
+		return BSTACK_END_NEVER;
+	return host_step(&u->maps, s, module, (uint32_t)pc);
+}
+
+bool unwinder_offer(struct unwinder *u, const struct build_id *id, const char *path)
+{
+	struct vma v = { .kind = VMA_FILE, .build_id = *id };
+	uint64_t base;
+	uint32_t module = files_ready(u->files, id, &base);
+
+	if (path[0] != '/' || strlen(path) >= sizeof(v.path) ||
+	    (module != BSTACK_MODULE_NONE && u->maps.modules[module].row_cnt))
+		return false;
+	strcpy(v.path, path);
+	return files_get(u->files, 0, &v) < BSTACK_MODULE_NONE;
+}
+
+bool unwinder_place_is_path(const struct step_place *place, const char *path)
+{
+	return files_is_path(place, path);
 }
 
 int unwinder_step_fp(struct unwinder *u, struct stack_rest *s)

@@ -19,6 +19,7 @@
 #include "resolve/procmap.h"
 
 struct stack_rest;
+struct elfsegs;
 
 /* Arrays shared with BPF, and how to set what is in a hash map. All outlive the unwinder. */
 struct unwind_maps {
@@ -72,6 +73,11 @@ int unwinder_wake_fd(
  */
 int unwinder_step(struct unwinder *u, struct stack_rest *s, const struct build_id *id,
 		  uint64_t vaddr);
+/* Likewise, in a file without build-id, by its path and an offset in it. */
+int unwinder_step_path(struct unwinder *u, struct stack_rest *s, const char *path, uint64_t off);
+/* A file that no mapping has shown yet (events were lost, or it was not a target's): have its table made, should it
+ * still be at its path. False: it is not, or its table was there, or is being made. */
+bool unwinder_offer(struct unwinder *u, const struct build_id *id, const char *path);
 /* Likewise, in code that has no table, by frame pointer. */
 int unwinder_step_fp(struct unwinder *u, struct stack_rest *s);
 
@@ -81,7 +87,12 @@ struct step_place {
 	uint64_t vaddr;
 	bool is_vdso;    /* then vaddr is an offset in it */
 	bool is_fp_step; /* made by frame pointer, for want of unwind information */
+	/* Of a file without build-id, whose id is none that others know; else NULL and 0. */
+	const struct elfsegs *segs;
+	uint64_t path_hash;
 };
+/* Was it in a file without build-id that was mapped from this path? */
+bool unwinder_place_is_path(const struct step_place *place, const char *path);
 /* False: in no file. Marks the file's table as used. */
 bool unwinder_step_place(struct unwinder *u, const struct bstack_step *step,
 			 struct step_place *ret);
