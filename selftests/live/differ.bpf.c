@@ -8,8 +8,10 @@
 #include <bpf/bpf_core_read.h>
 #include <bpf/bpf_tracing.h>
 #include "bpf/abi.h"
+#include "bpf/compat.bpf.h"
 #include "bpf/maps.bpf.h"
 #include "bpf/target.bpf.h"
+#include "bpf/resolve.bpf.h"
 #include "bpf/unwind.bpf.h"
 #include "differ.h"
 
@@ -24,9 +26,14 @@ struct {
 	__type(value, struct differ_record);
 } records SEC(".maps");
 
-static __always_inline bool walk(struct differ_record *r, struct scratch *sc)
+/* By the tables alone: without an mm the kernel is not asked for mappings, whom the host could not ask again. */
+static __always_inline bool walk(struct differ_record *r, struct scratch *sc,
+				 struct task_struct *task)
 {
-	r->cnt = walk_rows(sc, r->pid, 0);
+	struct bstack_counters unused = {};
+
+	sc->sample.pid = r->pid;
+	r->cnt = walk_rows(sc, task, NULL, &unused, 0);
 	r->end = sc->walk.end;
 	return !bpf_probe_read_kernel(r->ips, sizeof(r->ips), sc->data) &&
 	       !bpf_probe_read_kernel(r->steps, sizeof(r->steps), sc->steps);
@@ -35,12 +42,13 @@ static __always_inline bool walk(struct differ_record *r, struct scratch *sc)
 SEC("perf_event")
 int on_sample(struct bpf_perf_event_data *ctx)
 {
+	struct task_struct *task = bpf_get_current_task_btf();
 	struct differ_record *r = LOOKUP(records, 0);
-	struct scratch *sc = LOOKUP(scratches, 0);
+	struct scratch *sc = scratch_here();
 
 	if (!r || !sc || taken >= wanted)
 		return 0;
-	task_ids((void *)bpf_get_current_task(), &r->pid, &r->tid);
+	task_ids(task, &r->pid, &r->tid);
 	if (!is_listed(r->pid))
 		return 0;
 	r->is_in_kernel = !IS_USER(ctx->regs);
@@ -52,7 +60,7 @@ int on_sample(struct bpf_perf_event_data *ctx)
 	r->has_red_zone = !bpf_probe_read_user(r->red_zone, sizeof(r->red_zone),
 					       (const void *)(r->at.sp - DIFFER_RED_ZONE));
 	/* Without our record there is none of the kernel's either. */
-	if (!walk(r, sc) || bpf_ringbuf_output(&samples, r, sizeof(*r), BPF_RB_NO_WAKEUP))
+	if (!walk(r, sc, task) || bpf_ringbuf_output(&samples, r, sizeof(*r), BPF_RB_NO_WAKEUP))
 		return 0;
 	taken++;
 	return 1;

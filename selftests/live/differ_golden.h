@@ -65,12 +65,11 @@ static unsigned int features_of(struct sampler *s)
 	unsigned int f = replay.has_bp_saved ? F_BY_BP : 0;
 
 	for (size_t i = 0; i < replay.cnt; i++) {
-		bool is_vdso = false;
-		uint64_t vaddr;
+		struct step_place place;
 
 		f |= of_cfa[replay.rule_cfa[i]];
-		unwinder_step_file(s->unwinder, &replay.steps[i], &vaddr, &is_vdso);
-		f |= is_vdso ? F_VDSO : 0;
+		if (unwinder_step_place(s->unwinder, &replay.steps[i], &place) && place.is_vdso)
+			f |= F_VDSO;
 	}
 	if (replay.memory->pair->ours.is_in_kernel)
 		f |= F_KERNEL;
@@ -151,12 +150,13 @@ static void cfi_print(struct golden *g, const struct bstack_step *step, uint64_t
 {
 	struct golden_cfi c = { .module = step->module };
 	const unsigned char *ident = NULL;
-	uint64_t section = 0, vaddr = 0;
-	bool is_vdso, has_cie = false;
+	uint64_t section = 0;
+	bool has_cie = false;
 	Elf_Data *d = eh_frame_of(g->o, addr, &ident, &section);
+	struct step_place place;
 
-	unwinder_step_file(g->s->unwinder, step, &vaddr, &is_vdso);
-	if (!d || !fde_find(d, ident, section, vaddr, &c.cie, &c.fde)) {
+	if (!d || !unwinder_step_place(g->s->unwinder, step, &place) ||
+	    !fde_find(d, ident, section, place.vaddr, &c.cie, &c.fde)) {
 		g->is_bad = true;
 		return;
 	}
@@ -176,28 +176,34 @@ static void cfi_print(struct golden *g, const struct bstack_step *step, uint64_t
 	g->cfi[g->cfi_cnt++] = c;
 }
 
+static const struct bstack_mapping *mapping_at(const struct bstack_process *process, uint64_t addr)
+{
+	struct unwind_state s = {};
+
+	return unwind_mapping(process, &s, addr);
+}
+
 /* A step's file and mapping, once each. */
 static void module_print(struct golden *g, const struct bstack_process *process,
 			 const struct bstack_step *step, uint64_t addr)
 {
-	const struct bstack_mapping *m = unwind_mapping(process, addr);
+	const struct bstack_mapping *m = mapping_at(process, addr);
 	Dwfl_Module *mod = dwfl_addrmodule(g->o->dwfl, addr);
-	uint64_t vaddr = 0;
+	struct step_place place;
 	const char *name;
-	bool is_vdso;
 
 	for (size_t i = 0; i < g->module_cnt; i++)
 		if (g->modules[i] == step->module)
 			return;
 	if (!m || !mod || g->module_cnt == GOLDEN_MODULES ||
-	    !unwinder_step_file(g->s->unwinder, step, &vaddr, &is_vdso)) {
+	    !unwinder_step_place(g->s->unwinder, step, &place)) {
 		g->is_bad = true;
 		return;
 	}
 	g->modules[g->module_cnt++] = step->module;
 	name = dwfl_module_info(mod, NULL, NULL, NULL, NULL, NULL, NULL, NULL);
-	name = is_vdso ? "vdso" : strrchr(name, '/') ? strrchr(name, '/') + 1 : name;
-	fprintf(g->f, "module %u %" PRIx64 " %s\n", step->module, vaddr - step->pc, name);
+	name = place.is_vdso ? "vdso" : strrchr(name, '/') ? strrchr(name, '/') + 1 : name;
+	fprintf(g->f, "module %u %" PRIx64 " %s\n", step->module, place.vaddr - step->pc, name);
 	fprintf(g->f, "mapping %" PRIx64 " %" PRIx64 " %" PRIx64 " %u\n", (uint64_t)m->start,
 		(uint64_t)m->end, (uint64_t)m->pc_off, step->module);
 }
@@ -245,7 +251,7 @@ static void golden_print(struct golden *g, const struct bstack_process *process,
 		bool is_caller = i && !c->is_activation[i];
 		uint64_t addr = replay.ips[i] - is_caller;
 
-		if (!unwind_mapping(process, addr))
+		if (!mapping_at(process, addr))
 			g->is_bad = true;
 		/* The trampoline of a signal is looked up like a caller. */
 		if (replay.rule_cfa[i] == BSTACK_CFA_SIGNAL)
@@ -283,6 +289,7 @@ static void golden_offer(struct goldens *gs, struct sampler *s, const struct ora
 	g = (struct golden){ .s = s, .o = o, .f = open_memstream(&text, &sz) };
 	if (!CHECK(g.f))
 		return;
+	replay_walk(&s->maps, process, replay.memory, replay.memory->pair, true);
 	golden_print(&g, process, name, features);
 	fclose(g.f);
 	if (g.is_bad)

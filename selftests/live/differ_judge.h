@@ -10,6 +10,7 @@
 #include "differ_replay.h"
 
 struct judged {
+	struct sampler *s;
 	const struct differ_record *ours;
 	const struct oracle *o;
 	const struct chain *theirs;
@@ -56,7 +57,7 @@ static bool is_too_deep(const struct judged *j)
 static bool is_end_without_rule(const struct judged *j)
 {
 	return j->same && j->same == j->ours->cnt &&
-	       (j->ours->end == BSTACK_END_NO_ROW || j->ours->end == BSTACK_END_NO_TABLE) &&
+	       (j->ours->end == BSTACK_END_NO_ROW || j->ours->end == BSTACK_END_NEVER) &&
 	       has_no_rule(j, j->same - 1);
 }
 
@@ -67,11 +68,18 @@ static bool is_end_outside_code(const struct judged *j)
 	       !is_code(&j->o->memory, look_up_addr(j, j->same - 1));
 }
 
+static bool is_by_fp(const struct judged *j, const struct bstack_step *step)
+{
+	struct step_place place;
+
+	return step->module == BSTACK_MODULE_FP ||
+	       (unwinder_step_place(j->s->unwinder, step, &place) && place.has_no_cfi);
+}
+
 /* Both went on by frame pointer, each in its own way. */
 static bool is_guess_of_both(const struct judged *j)
 {
-	return j->same && j->ours->steps[j->same - 1].module == BSTACK_MODULE_FP &&
-	       has_no_rule(j, j->same - 1);
+	return j->same && is_by_fp(j, &j->ours->steps[j->same - 1]) && has_no_rule(j, j->same - 1);
 }
 
 /* A way in which libdwfl and we may come to different ends of one stack. */
@@ -164,35 +172,38 @@ static void chains_print(const struct judged *j)
 }
 
 /* Frame i that both found: our step was looked up in the same file, at the same link-time address. */
-static bool step_agrees(struct sampler *s, const struct judged *j, size_t i, bool *ret_is_vdso)
+static bool step_agrees(const struct judged *j, size_t i, bool *ret_is_vdso)
 {
-	uint64_t addr = look_up_addr(j, i), vaddr = 0;
-	const struct build_id *id =
-		unwinder_step_file(s->unwinder, &j->ours->steps[i], &vaddr, ret_is_vdso);
+	const struct bstack_step *step = &j->ours->steps[i];
+	uint64_t addr = look_up_addr(j, i);
 	Dwfl_Module *mod = dwfl_addrmodule(j->o->dwfl, addr);
+	struct step_place place;
 	const unsigned char *bits;
 	struct build_id theirs = {};
 	GElf_Addr at;
 	Dwarf_Addr bias;
 	int sz;
 
-	if (!id)
+	if (is_by_fp(j, step) && !has_no_rule(j, i))
+		return false;
+	if (!unwinder_step_place(j->s->unwinder, step, &place))
 		return has_no_rule(j, i);
+	*ret_is_vdso = place.is_vdso;
 	if (!mod || !dwfl_module_getelf(mod, &bias))
 		return false;
 	/* What a signal interrupts returns to the trampoline: to libdwfl that one is no caller, but its rule is
 	 * looked up like a caller's. */
 	if (i && j->theirs->is_activation[i] && oracle_is_signal(j->o, addr - 1) &&
-	    vaddr == addr - 1 - bias)
+	    place.vaddr == addr - 1 - bias)
 		addr--;
-	if (vaddr != addr - bias)
+	if (place.vaddr != addr - bias)
 		return false;
 	sz = dwfl_module_build_id(mod, &bits, &at);
-	if (*ret_is_vdso || sz <= 0 || sz > BUILD_ID_MAX)
-		return *ret_is_vdso;
+	if (place.is_vdso || sz <= 0 || sz > BUILD_ID_MAX)
+		return place.is_vdso;
 	theirs.sz = (uint8_t)sz;
 	memcpy(theirs.bytes, bits, (size_t)sz);
-	return build_id_same_bytes(id, &theirs);
+	return build_id_same_bytes(place.id, &theirs);
 }
 
 /* The host's walk over what was kept is BPF's, as far as memory was kept. */
@@ -208,23 +219,22 @@ static bool replay_agrees(const struct judged *j, bool *ret_is_whole)
 }
 
 /* The registers of frame i, as far as libdwfl knows them, are those of the host's walk; else which one is not. */
-static int wrong_register(const struct judged *j, size_t i)
+static int wrong_register(const struct judged *j, size_t i, uint64_t *ret_value)
 {
-	const struct unwind_state *s = &replay.states[i];
-
 	for (int r = 0; r < CHAIN_REGS && i < replay.cnt; r++)
 		if (j->theirs->known[i] >> r & 1 &&
-		    j->theirs->regs[i][r] != (r == BSTACK_REGS ? s->sp : s->regs[r]))
+		    (!replay_reg(i, (uint32_t)r, ret_value) || j->theirs->regs[i][r] != *ret_value))
 			return r;
 	return -1;
 }
 
 /* Each frame that both found: looked up in the same place, with the same registers. */
-static void frames_check(struct sampler *s, struct judged *j, struct report *r)
+static void frames_check(struct judged *j, struct report *r)
 {
 	for (size_t i = 0; i < j->same; i++) {
-		bool is_vdso = false, agrees = step_agrees(s, j, i, &is_vdso);
-		int reg = wrong_register(j, i);
+		bool is_vdso = false, agrees = step_agrees(j, i, &is_vdso);
+		uint64_t value = 0;
+		int reg = wrong_register(j, i, &value);
 
 		r->vdso += is_vdso;
 		r->registers += (uint64_t)__builtin_popcount(j->theirs->known[i]);
@@ -235,9 +245,7 @@ static void frames_check(struct sampler *s, struct judged *j, struct report *r)
 		else
 			test_fail(__FILE__, __LINE__,
 				  "frame %zu: DWARF's register %u is %#llx, libdwfl's %#llx", i,
-				  chain_dw[reg],
-				  (long long)(reg == BSTACK_REGS ? replay.states[i].sp
-								 : replay.states[i].regs[reg]),
+				  chain_dw[reg], (long long)value,
 				  (long long)j->theirs->regs[i][reg]);
 		j->same = i;
 		chains_print(j);
@@ -249,11 +257,11 @@ static void frames_check(struct sampler *s, struct judged *j, struct report *r)
 static bool judge(struct sampler *s, struct oracle *o, const struct bstack_process *process,
 		  const struct pair *p, struct report *r)
 {
-	struct judged j = { .ours = &p->ours, .o = o, .theirs = &o->chain };
+	struct judged j = { .s = s, .ours = &p->ours, .o = o, .theirs = &o->chain };
 	bool is_whole = false;
 	size_t why = 0;
 
-	replay_walk(&s->maps, process, &o->memory, p);
+	replay_walk(&s->maps, process, &o->memory, p, false);
 	if (p->ours.cnt && !replay_agrees(&j, &is_whole))
 		test_fail(__FILE__, __LINE__,
 			  "on the host the walk is another: %u frames end %u, %u frames end %u",
@@ -267,7 +275,7 @@ static bool judge(struct sampler *s, struct oracle *o, const struct bstack_proce
 	r->same_frames += j.same;
 	r->in_kernel += p->ours.is_in_kernel;
 	r->replayed += is_whole;
-	frames_check(s, &j, r);
+	frames_check(&j, r);
 	if (j.same == p->ours.cnt && j.same == o->chain.cnt && p->ours.end == BSTACK_END_ROOT &&
 	    o->chain.is_rooted) {
 		r->same++;

@@ -27,6 +27,7 @@
 #include "unwind/unwinder.h"
 
 #define ROWS_CNT     ((size_t)6 << 20)
+#define PAGES_CNT    (ROWS_CNT / BSTACK_ROWS_A_PAGE)
 #define RULES_CNT    ((size_t)1 << 17)
 #define MODULES_CNT  1024
 #define MAPPINGS_CNT ((size_t)1 << 16)
@@ -82,6 +83,14 @@ static int process_drop(void *ctx, uint32_t pid)
 	return bpf_map_delete_elem(bpf_map__fd(s->skel->maps.processes), &pid) ? -errno : 0;
 }
 
+/* What the walk could ask the kernel for is not used: see differ.bpf.c. */
+static int inode_ignore(void *ctx, const struct bstack_inode *i,
+			const struct bstack_inode_module *m)
+{
+	(void)ctx, (void)i, (void)m;
+	return 0;
+}
+
 static int quiet(enum libbpf_print_level level, const char *fmt, va_list ap)
 {
 	return level == LIBBPF_WARN && getenv("BSTACK_DEBUG") ? vfprintf(stderr, fmt, ap) : 0;
@@ -100,20 +109,41 @@ static bool tables_open(struct sampler *s)
 	struct unwind_maps *u = &s->maps;
 
 	u->rows = array_map(s->skel->maps.rows, u->row_cnt * sizeof(*u->rows));
+	u->pages = array_map(s->skel->maps.pages, u->page_cnt * sizeof(*u->pages));
 	u->rules = array_map(s->skel->maps.rules, u->rule_cnt * sizeof(*u->rules));
 	u->modules = array_map(s->skel->maps.modules, u->module_cnt * sizeof(*u->modules));
 	u->mappings = array_map(s->skel->maps.mappings, u->mapping_cnt * sizeof(*u->mappings));
-	return u->rows && u->rules && u->modules && u->mappings &&
+	return u->rows && u->pages && u->rules && u->modules && u->mappings &&
 	       CHECK_EQ(unwinder_new(u, &s->unwinder), 0);
 }
 
-/* Tables of all that a process has mapped now. */
-static bool tables_make(struct sampler *s, pid_t pid)
+/* Each mapping's table is there, or will never be. */
+static bool tables_are_ready(const struct sampler *s, const struct bstack_process *p)
 {
-	return CHECK_EQ(unwinder_snapshot(s->unwinder, (uint32_t)pid), 0) &&
-	       CHECK_EQ(unwinder_commit(s->unwinder), 0) &&
+	for (uint32_t i = 0; i < p->cnt; i++) {
+		uint32_t module = s->maps.mappings[p->first + i].module;
+
+		if (module == BSTACK_MODULE_PENDING ||
+		    (module < MODULES_CNT && !s->maps.modules[module].row_cnt &&
+		     !s->maps.modules[module].instead))
+			return false;
+	}
+	return true;
+}
+
+/* Tables of all that a process has mapped now; *ret is what BPF knows of it then. */
+static bool tables_make(struct sampler *s, pid_t pid, struct bstack_process *ret)
+{
+	uint32_t id = (uint32_t)pid;
+
+	if (!CHECK_EQ(unwinder_snapshot(s->unwinder, id), 0))
+		return false;
+	unwinder_wait(s->unwinder, clock_mono_ns() + WAIT_NS);
+	return CHECK_EQ(unwinder_commit(s->unwinder), 0) &&
 	       CHECK_EQ(unwinder_counters(s->unwinder)->no_room, 0) &&
-	       CHECK_EQ(unwinder_counters(s->unwinder)->evicted, 0);
+	       CHECK_EQ(unwinder_counters(s->unwinder)->evicted, 0) &&
+	       CHECK_EQ(bpf_map_lookup_elem(bpf_map__fd(s->skel->maps.processes), &id, ret), 0) &&
+	       CHECK(tables_are_ready(s, ret));
 }
 
 static bool programs_load(struct sampler *s)
@@ -123,18 +153,22 @@ static bool programs_load(struct sampler *s)
 
 	s->maps = (struct unwind_maps){
 		.row_cnt = ROWS_CNT,
+		.page_cnt = PAGES_CNT,
 		.rule_cnt = RULES_CNT,
 		.module_cnt = MODULES_CNT,
 		.mapping_cnt = MAPPINGS_CNT,
 		.process_set = process_set,
 		.process_drop = process_drop,
+		.inode_set = inode_ignore,
 		.ctx = s,
 	};
 	if (!CHECK_EQ(stat("/proc/self/ns/pid", &st), 0))
 		return false;
 	/* PROC_PID_INIT_INO: the initial namespace */
 	skel->rodata->settings.pidns_inum = st.st_ino == 0xeffffffcU ? 0 : (uint32_t)st.st_ino;
-	if (bpf_map__set_max_entries(skel->maps.rows, ROWS_CNT) ||
+	if (bpf_map__set_max_entries(skel->maps.scratches, (uint32_t)libbpf_num_possible_cpus()) ||
+	    bpf_map__set_max_entries(skel->maps.rows, ROWS_CNT) ||
+	    bpf_map__set_max_entries(skel->maps.pages, PAGES_CNT) ||
 	    bpf_map__set_max_entries(skel->maps.rules, RULES_CNT) ||
 	    bpf_map__set_max_entries(skel->maps.modules, MODULES_CNT) ||
 	    bpf_map__set_max_entries(skel->maps.mappings, MAPPINGS_CNT))

@@ -258,14 +258,11 @@ static bool target_is_busy(const struct target *t, pid_t pid)
 static void target_sample(pid_t pid, const struct target *t, uint32_t cnt, struct report *r)
 {
 	struct bstack_process process;
-	uint32_t id = (uint32_t)pid;
 	static struct oracle o;
 
 	if (!oracle_open(&o, pid, t->is_frozen))
 		return;
-	if (tables_make(&sampler, pid) &&
-	    CHECK_EQ(bpf_map_lookup_elem(bpf_map__fd(sampler.skel->maps.processes), &id, &process),
-		     0)) {
+	if (tables_make(&sampler, pid, &process)) {
 		sampler.lost = 0;
 		samples_take(&sampler, pid, cnt);
 		r->lost = sampler.lost;
@@ -276,7 +273,7 @@ static void target_sample(pid_t pid, const struct target *t, uint32_t cnt, struc
 				golden_offer(&goldens, &sampler, &o, &process, t->name);
 	}
 	oracle_close(&o);
-	unwinder_exit(sampler.unwinder, id);
+	unwinder_exit(sampler.unwinder, (uint32_t)pid);
 }
 
 static struct report target_run(const struct target *t, const char *path, uint32_t cnt)
