@@ -148,6 +148,55 @@ static size_t for_each_golden(void (*run)(void))
 	return cnt;
 }
 
+/* The row in force at pc, from the module's first on; the first when none is. */
+static uint32_t row_at(const struct bstack_module *m, uint64_t pc)
+{
+	uint32_t i = m->row_cnt - 1;
+
+	while (i && host.rows[m->first_row + i].pc > pc)
+		i--;
+	return i;
+}
+
+static void rule_is_found(const struct bstack_module *m, uint32_t pc)
+{
+	const struct bstack_row *row = &host.rows[m->first_row + row_at(m, pc)];
+	bool has_rule = row->pc <= pc && row->rule != BSTACK_RULE_NONE;
+
+	if (unwind_rule(m, pc) != (has_rule ? &host.rules[m->first_rule + row->rule] : NULL))
+		test_fail(__FILE__, __LINE__, "%s: another rule is found at %#x", golden.path, pc);
+}
+
+/* Each page's rows are those of its first and its last byte, and by them the rule of each pc is found. */
+static void index_is_exact(void)
+{
+	for (size_t i = 0; i < host.module_cnt; i++) {
+		const struct bstack_module *m = &host.modules[i];
+		const struct bstack_page *pages = &host.pages[m->first_row / BSTACK_ROWS_A_PAGE];
+		const struct bstack_row *rows = &host.rows[m->first_row];
+
+		for (uint64_t page = 0; page < m->page_cnt; page++) {
+			uint64_t start = page << m->page_shift, end = (page + 1) << m->page_shift;
+
+			if (pages[page].first != row_at(m, start) ||
+			    pages[page].last != row_at(m, end - 1))
+				test_fail(__FILE__, __LINE__,
+					  "%s: page %zu of %u has rows %u to %u", golden.path,
+					  (size_t)page, m->page_cnt, pages[page].first,
+					  pages[page].last);
+		}
+		for (uint32_t row = 0; row < m->row_cnt; row++) {
+			rule_is_found(m, rows[row].pc);
+			rule_is_found(m, rows[row].pc - (rows[row].pc > 0));
+		}
+	}
+}
+
+static void page_index(void)
+{
+	for_each_golden(index_is_exact);
+}
+
 /*
  * What each step needs, told by its rule and libdwfl's registers alone: the word of the return address, and the words
  * of what the canonical frame address (CFA) is made from. A register that the callee saved is needed where
@@ -494,6 +543,7 @@ static void words_and_tables_false(void)
 int main(int argc, char **argv)
 {
 	static const struct test tests[] = {
+		TEST(page_index),
 		TEST(chains),
 		TEST(words_missing),
 		TEST(words_and_tables_false),
