@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * differ_golden.h - writes a stack on which both walks agree to a file that says everything a host needs to walk it
- * again: registers, the words read, the call frame information of each frame. selftests/golden/README.md has the
+ * again: registers, the words read, the call frame information of each frame. selftests/golden/stacks/README.md has the
  * format. One file for each set of features (enum feature)
  * that was not there before, and one at least of each target.
  */

@@ -73,7 +73,7 @@ static bool is_by_fp(const struct judged *j, const struct bstack_step *step)
 	struct step_place place;
 
 	return step->module == BSTACK_MODULE_FP ||
-	       (unwinder_step_place(j->s->unwinder, step, &place) && place.has_no_cfi);
+	       (unwinder_step_place(j->s->unwinder, step, &place) && place.is_fp_step);
 }
 
 /* Both went on by frame pointer, each in its own way. */

@@ -290,7 +290,7 @@ static struct report target_run(const struct target *t, const char *path, uint32
 	return r;
 }
 
-/* Write goldens (selftests/golden) of what agrees. */
+/* Write goldens (selftests/golden/stacks) of what agrees. */
 static int record_all(const char *dir)
 {
 	goldens.dir = dir;

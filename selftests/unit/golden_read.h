@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * golden_read.h - reads a recorded stack (selftests/golden/README.md) into golden, its CFI through the table builder. Each
+ * golden_read.h - reads a recorded stack (selftests/golden/stacks/README.md) into golden, its CFI through the table builder. Each
  * line is "WORD REST".
  */
 #ifndef BSTACK_GOLDEN_READ_H
@@ -11,7 +11,7 @@
 #include "test.h"
 #include "unwind/table.h"
 
-#define GOLDEN_DIR  "selftests/golden"
+#define GOLDEN_DIR  "selftests/golden/stacks"
 #define FILES_MAX   64
 #define MODULES_MAX 16
 #define CIES_MAX    64

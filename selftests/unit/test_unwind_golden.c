@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * test_unwind_golden.c - recorded stacks (selftests/golden) through the table builder and the step: exactly libdwfl's
+ * test_unwind_golden.c - recorded stacks (selftests/golden/stacks) through the table builder and the step: exactly libdwfl's
  * chain comes out with its registers, from the words that are there and no others; and the same with words taken away or
  * made false.
  */
