@@ -70,7 +70,7 @@ static const struct opt record_table[] = {
 	  "lost.",
 	  "none" },
 	{ 0, "unwind-memory", "MIB", OPT_U64, FIELD(rows_mib), 1, 4096, "Output",
-	  "Memory for unwind tables, 8 bytes a row; 64 by default. The least recently used make "
+	  "Memory for unwind tables, 9 bytes a row; 64 by default. The least recently used make "
 	  "room.",
 	  "none" },
 	{ 0, "no-priority", NULL, OPT_FLAG, FIELD(no_priority), 0, 0, "Output",
