@@ -259,7 +259,7 @@ static __always_inline void mappings_inherit(u32 parent, u32 child)
 	if (!p || parent == child)
 		return;
 	copy = *p;
-	bpf_map_update_elem(&processes, &child, &copy, BPF_NOEXIST);
+	bpf_map_update_elem(&processes, &child, &copy, BPF_ANY);
 }
 
 SEC("tp_btf/sched_process_fork")
@@ -286,12 +286,18 @@ int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
 	return 0;
 }
 
+/*
+ * Another program: its mappings are told by the events of them, of which some may have come already; then the next one,
+ * or the next sample, brings them back.
+ */
 SEC("tp_btf/sched_process_exec")
 int BPF_PROG(on_exec, struct task_struct *task, int old_pid, struct linux_binprm *bprm)
 {
 	u32 pid, tid, *state;
 
 	task_ids(task, &pid, &tid);
+	if (settings.has_rows)
+		bpf_map_delete_elem(&processes, &pid);
 	state = bpf_map_lookup_elem(&targets, &pid);
 	if (state && *state == BSTACK_TARGET_AT_EXEC)
 		*state = BSTACK_TARGET_ON;
@@ -299,19 +305,21 @@ int BPF_PROG(on_exec, struct task_struct *task, int old_pid, struct linux_binprm
 }
 
 /*
- * A number that is free again must not make a stranger a target: a process leaves with its last
+ * A number that is free again must not make a stranger a target, nor lend it mappings: a process leaves with its last
  * thread (signal->live is counted down before this tracepoint), a thread with itself.
  */
 SEC("tp_btf/sched_process_exit")
 int BPF_PROG(on_exit, struct task_struct *task)
 {
+	bool is_last = BPF_CORE_READ(task, signal, live.counter) <= 0;
 	u32 pid, tid;
 
-	if (settings.target == BSTACK_TARGET_PIDS && BPF_CORE_READ(task, signal, live.counter) > 0)
-		return 0;
 	task_ids(task, &pid, &tid);
+	if (settings.has_rows && is_last)
+		bpf_map_delete_elem(&processes, &pid);
 	if (settings.target == BSTACK_TARGET_TIDS)
-		pid = tid;
-	bpf_map_delete_elem(&targets, &pid);
+		bpf_map_delete_elem(&targets, &tid);
+	else if (is_last)
+		bpf_map_delete_elem(&targets, &pid);
 	return 0;
 }

@@ -419,7 +419,7 @@ static int tracing_attach(struct session *s, const struct session_opts *o, struc
 	bool is_listed = o->target == BSTACK_TARGET_PIDS || o->target == BSTACK_TARGET_TIDS;
 
 	for (size_t i = 0; i < ARRAY_SIZE(progs); i++) {
-		if (!is_listed && !(o->has_rows && progs[i] == s->skel->progs.on_fork))
+		if (!is_listed && !o->has_rows)
 			continue;
 		s->links[i] = bpf_program__attach(progs[i]);
 		if (!s->links[i])
