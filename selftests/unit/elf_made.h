@@ -21,6 +21,7 @@
 struct made_elf {
 	uint8_t id;           /* all bytes of the build-id; 0: none */
 	size_t function_cnt;  /* with rows */
+	size_t bare_sz;       /* bytes of code behind them, without rows */
 	bool is_without_rows; /* no .eh_frame */
 	uint64_t entry;       /* e_entry */
 	const char *extra;    /* name of the last section, or NULL */
@@ -64,10 +65,10 @@ static void made_note(uint8_t *to, uint8_t id)
 static uint8_t *elf_made(const struct made_elf *e, size_t *ret_sz)
 {
 	static const char names[] = "\0.eh_frame\0.shstrtab"; /* at 1 and 11; extra's at 21 */
-	size_t code_sz = MADE_FUNCTION * e->function_cnt + 16;
+	size_t code_sz = MADE_FUNCTION * e->function_cnt + 16 + e->bare_sz;
 	size_t frames = (MADE_OFF + code_sz + 7) & ~7ULL;
 	size_t frames_sz = made_frames(NULL, 0, e->function_cnt);
-	size_t names_sz = sizeof(names) + 16, strings = frames + frames_sz;
+	size_t names_sz = sizeof(names) + 32, strings = frames + frames_sz;
 	size_t headers = (strings + names_sz + 7) & ~7ULL, extra = headers + 4 * sizeof(Elf64_Shdr);
 	uint64_t frames_vaddr = MADE_VADDR + 0x1000000;
 	uint8_t *p = calloc(1, extra + e->sz);

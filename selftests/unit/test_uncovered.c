@@ -260,6 +260,49 @@ static void spoiled_bytes(void)
 	}
 }
 
+/* Code without rows is stepped by frame pointer where the file has hardly any rows, or is Go's. */
+static void files_without_unwind_tables(void)
+{
+	static const struct {
+		size_t bare_sz;
+		const char *section;
+		uint32_t instead;
+	} cases[] = {
+		{ 0, NULL, 0 },
+		{ 140, NULL, 0 }, /* 320 bytes of 636 are covered */
+		{ 160, NULL, BSTACK_MODULE_FP },
+		{ 100000, NULL, BSTACK_MODULE_FP },
+		{ 0, ".gopclntab", BSTACK_MODULE_FP },
+		{ 0, ".note.go.buildid", BSTACK_MODULE_FP },
+		{ 0, ".gopher", 0 },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct made_elf e = { .id = 1,
+				      .function_cnt = 10,
+				      .bare_sz = cases[i].bare_sz,
+				      .extra = cases[i].section,
+				      .extra_type = SHT_PROGBITS,
+				      .bytes = "go",
+				      .sz = cases[i].section ? 2 : 0 };
+		struct bstack_row rows[64];
+		struct bstack_page pages[8];
+		struct bstack_rule rules[8];
+		struct unwind_table t;
+		size_t sz;
+		uint8_t *file = elf_made(&e, &sz);
+
+		if (CHECK_EQ(unwind_table_read_image(file, sz, &t), 0)) {
+			struct bstack_module m = unwind_table_place(&t, rows, pages, rules, 0, 0);
+
+			CHECK(m.row_cnt > 0);
+			CHECK_EQ(m.instead, cases[i].instead);
+			unwind_table_release(&t);
+		}
+		free(file);
+	}
+}
+
 int main(int argc, char **argv)
 {
 	static const struct test tests[] = {
@@ -269,6 +312,7 @@ int main(int argc, char **argv)
 		TEST(fits_before_the_next),
 		TEST(entry_point),
 		TEST(spoiled_bytes),
+		TEST(files_without_unwind_tables),
 		{},
 	};
 

@@ -357,8 +357,8 @@ int unwind_frames_parse(const uint8_t *data, size_t len, uint64_t vaddr, bool is
 	return err == -ENOENT ? 0 : err;
 }
 
-/* The lowest link-time address of executable code. */
-static bool code_base(Elf *elf, uint64_t *ret)
+/* The lowest link-time address of executable code, and how many bytes of it there are. */
+static bool code_base(Elf *elf, uint64_t *ret, uint64_t *ret_sz)
 {
 	bool is_found = false;
 	GElf_Phdr ph;
@@ -372,6 +372,7 @@ static bool code_base(Elf *elf, uint64_t *ret)
 		if (!is_found || ph.p_vaddr < *ret)
 			*ret = ph.p_vaddr;
 		is_found = true;
+		*ret_sz += ph.p_filesz;
 	}
 	return is_found;
 }
@@ -484,6 +485,20 @@ static int table_merge(struct unwind_table *t, const struct unwind_table *more)
 	return 0;
 }
 
+/*
+ * A browser's own code, say, has no unwind tables, and some libraries and assembly linked into it have: what
+ * rows cover of such a file is a small part. Where they cover most, a gap is code of which nothing is known.
+ */
+static bool is_mostly_bare(const struct unwind_table *t, uint64_t code_sz)
+{
+	uint64_t covered = 0;
+
+	for (size_t i = 0; i + 1 < t->row_cnt; i++)
+		if (t->rows[i].rule != BSTACK_RULE_NONE)
+			covered += t->rows[i + 1].pc - t->rows[i].pc;
+	return covered < code_sz / 2;
+}
+
 /* Is the code Go's? It keeps frame pointers (since 1.7), and its .debug_frame may have been stripped. */
 static bool is_go(Elf *elf)
 {
@@ -526,16 +541,17 @@ static int sections_parse(Elf *elf, uint64_t base, struct unwind_table *t)
 static int elf_parse(Elf *elf, struct unwind_table *ret)
 {
 	struct unwind_table t = {};
-	uint64_t base = 0;
+	uint64_t base = 0, code_sz = 0;
 	GElf_Ehdr eh;
 	int err;
 
-	if (!elf || elf_kind(elf) != ELF_K_ELF || !gelf_getehdr(elf, &eh) || !code_base(elf, &base))
+	if (!elf || elf_kind(elf) != ELF_K_ELF || !gelf_getehdr(elf, &eh) ||
+	    !code_base(elf, &base, &code_sz))
 		return -ENOEXEC;
 	err = sections_parse(elf, base, &t);
 	if (!err)
 		err = uncovered_add(elf, &t);
-	t.has_fp_gaps = is_go(elf);
+	t.has_fp_gaps = is_go(elf) || is_mostly_bare(&t, code_sz);
 	if (!err)
 		err = t.row_cnt > UNWIND_ROWS_MAX ? -E2BIG : unwind_table_index(&t);
 	if (err) {

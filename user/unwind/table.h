@@ -25,7 +25,7 @@ struct unwind_table {
 	size_t unsupported_cnt; /* rows whose rule is not supported */
 	struct bstack_page *pages;
 	uint32_t page_cnt, page_shift;
-	bool has_fp_gaps; /* code without rows keeps frame pointers: Go's */
+	bool has_fp_gaps; /* where no row is, step by frame pointer: Go, and files compiled without unwind tables */
 };
 
 /* From the ELF file in fd. -ENOEXEC: no ELF of this machine; -ENOENT: it has no unwind information; -E2BIG,
