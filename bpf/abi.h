@@ -41,6 +41,8 @@ struct bstack_settings {
 	__u32 is_rt;          /* PREEMPT_RT */
 	__u32 has_rows;       /* unwind by rows where there are tables */
 	__u32 wakeup_sz;      /* wake the reader when so many bytes wait */
+	__u64 key_seed[2];    /* of struct bstack_key: not to be foreseen */
+	__u32 has_known;      /* look stacks up among the known ones */
 	__u32 stack_room; /* stack memory is sent along while it and all that waits are fewer bytes */
 };
 
@@ -55,12 +57,14 @@ enum bstack_cause {
 	BSTACK_CAUSE_UNKNOWN,
 };
 
-/* Counters, one set a CPU, only ever added to: fired = submitted + lost_ring. All of 64 bits. */
+/* Counters, one set a CPU, only ever added to: fired = submitted + counted + lost_ring.
+ * All of 64 bits. */
 struct bstack_counters {
 	__u64 fired;       /* events that passed the filter */
 	__u64 submitted;   /* records in the ring buffer */
 	__u64 lost_ring;   /* the ring buffer was full */
 	__u64 target_lost; /* children not followed: the target map was full */
+	__u64 counted;     /* of a known stack: counted there, no record */
 	__u64 vma_asked;   /* mappings asked of the kernel (bpf_find_vma): mmap_lock was tried */
 	__u64 vma_failed;  /* in vain: it was held, or this CPU's unlock slot was taken */
 };
@@ -246,6 +250,22 @@ struct bstack_mm_now {
 #define BSTACK_STACK_PAGES 16
 
 /*
+ * Known stacks. The key is a hash of everything that makes a sample what it is in the profile: process identity, thread and
+ * its name, addresses, how the walk ended. Its slot says in which state of the address space the frames of this stack were
+ * known: in the same state they are the same, and the sample is counted there. User space inserts and evicts; BPF looks
+ * up and adds.
+ */
+struct bstack_key {
+	__u64 a, b;
+};
+struct bstack_known {
+	__u64 seq; /* struct bstack_mm; BSTACK_KNOWN_NONE: in no state */
+	__u64 count, weight;
+	__u64 unused;
+};
+#define BSTACK_KNOWN_NONE (~0ULL) /* a sequence has 32 bits */
+
+/*
  * A sample in the ring buffer: this header, then
  *	__u64 kernel_ips[kernel_cnt], user_ips[user_cnt]	leaf first
  *	struct bstack_id_frame ids[id_cnt]			same order as user_ips
@@ -257,7 +277,8 @@ struct bstack_mm_now {
 struct bstack_sample {
 	__u64 time_ns; /* CLOCK_MONOTONIC */
 	struct bstack_mm mm;
-	__u64 weight; /* the event's period */
+	struct bstack_key key; /* with BSTACK_SAMPLE_STEADY, where known stacks are looked up */
+	__u64 weight;          /* the event's period */
 	__u32 pid, tid, cpu;
 	__u16 user_cnt, kernel_cnt;
 	__u16 id_cnt;

@@ -124,6 +124,22 @@ struct {
 	__type(value, struct bstack_process);
 } processes SEC(".maps");
 
+/* Known stacks: key -> slot. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1); /* set before load */
+	__type(key, struct bstack_key);
+	__type(value, u32);
+} known SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, struct bstack_known);
+} known_slots SEC(".maps");
+
 /* For mappings that are not in a process's table yet. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);

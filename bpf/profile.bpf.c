@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * profile.bpf.c - a sample, from the event to the ring buffer:
- *	filter, raw user addresses, kernel addresses, [known stack?], build-ids, cause, record.
- * Every event that passes the filter is counted once as fired and once as submitted or lost.
+ *	filter, kernel addresses, user addresses, known stack? then counted, build-ids, cause, record.
+ * Every event that passes the filter is counted once as fired and once as submitted, counted or lost.
  */
 #include "vmlinux.h"
 #include <bpf/bpf_helpers.h>
@@ -14,6 +14,7 @@
 #include "bpf/target.bpf.h"
 #include "bpf/resolve.bpf.h"
 #include "bpf/unwind.bpf.h"
+#include "bpf/known.bpf.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
@@ -29,6 +30,7 @@ static __always_inline void sample_init(struct bstack_sample *s, struct task_str
 	s->time_ns = bpf_ktime_get_ns();
 	identity_read(task, &s->mm);
 	s->mm.seq = 0;
+	s->key.a = s->key.b = 0;
 	s->weight = weight;
 	s->pid = pid;
 	s->tid = tid;
@@ -108,19 +110,14 @@ static __always_inline void submit(struct scratch *sc, struct bstack_counters *c
 		c->submitted++;
 }
 
-/* By frame pointers, through the kernel: addresses, then the same frames with build-ids. */
-static __always_inline void user_by_fp(void *ctx, struct scratch *sc, struct mm_struct *mm, u32 off)
+/* By frame pointers, through the kernel: the addresses. */
+static __always_inline void user_by_fp(void *ctx, struct scratch *sc, u32 off)
 {
 	struct bstack_sample *s = &sc->sample;
 
 	s->user_cnt = ips_read(ctx, sc, off, BPF_F_USER_STACK);
 	if (s->user_cnt >= BSTACK_FRAMES)
 		s->flags |= BSTACK_SAMPLE_TRUNCATED;
-	/* Here a later step looks the stack up among the known ones, and is done when it is. */
-	if (s->user_cnt && mm)
-		ids_read(ctx, sc, mm, off + s->user_cnt * 8);
-	else if (s->user_cnt)
-		s->cause = BSTACK_CAUSE_NO_MM;
 }
 
 /* By rows of .eh_frame, from the registers in walk.state. */
@@ -157,27 +154,54 @@ static __always_inline bool regs_read(void *ctx, bool is_perf_event, struct unwi
 	return regs_at_entry(ret);
 }
 
-/* The user stack, and whether the mappings stayed the same meanwhile. */
-static __always_inline void user_read(void *ctx, bool is_perf_event, struct scratch *sc,
+/* Did no mapping change since `before`? Then the sequence of that moment holds for all that was read. */
+static __always_inline void steady_check(struct bstack_sample *s, struct mm_struct *mm,
+					 const struct lock_state *before)
+{
+	struct lock_state after;
+
+	s->flags &= ~BSTACK_SAMPLE_STEADY;
+	if (!is_steady(mm, before))
+		return;
+	lock_state_read(mm, &after);
+	if (after.seq != before->seq || !is_steady(mm, &after))
+		return;
+	s->mm.seq = before->seq;
+	s->flags |= BSTACK_SAMPLE_STEADY;
+}
+
+/* The user stack. True: it is a known one, and was counted. */
+static __always_inline bool user_read(void *ctx, bool is_perf_event, struct scratch *sc,
 				      struct task_struct *task, struct bstack_counters *c, u32 off)
 {
 	struct bstack_sample *s = &sc->sample;
 	struct mm_struct *mm = task->mm;
-	struct lock_state before = {}, after;
+	struct lock_state before;
 
-	if (mm)
-		lock_state_read(mm, &before);
+	if (!mm) {
+		if (!settings.has_rows)
+			user_by_fp(ctx, sc, off);
+		s->cause = s->user_cnt ? BSTACK_CAUSE_NO_MM : BSTACK_CAUSE_NONE;
+		return false;
+	}
+	lock_state_read(mm, &before);
 	if (!settings.has_rows)
-		user_by_fp(ctx, sc, mm, off);
+		user_by_fp(ctx, sc, off);
 	else if (regs_read(ctx, is_perf_event, &sc->walk.state))
 		user_by_rows(sc, task, mm, c, off);
-	if (!mm || !is_steady(mm, &before))
-		return;
-	lock_state_read(mm, &after);
-	if (after.seq != before.seq || !is_steady(mm, &after))
-		return;
-	s->mm.seq = before.seq;
-	s->flags |= BSTACK_SAMPLE_STEADY;
+	steady_check(s, mm, &before);
+	/* In the middle of exec an address space is not the one that its identity says. */
+	if (BPF_CORE_READ_BITFIELD(task, in_execve))
+		s->flags &= ~BSTACK_SAMPLE_STEADY;
+	if (settings.has_known && s->flags & BSTACK_SAMPLE_STEADY && s->user_cnt && !s->stack_sz &&
+	    known_count(sc, c))
+		return true;
+	if (!settings.has_rows && s->user_cnt) {
+		ids_read(ctx, sc, mm, off + s->user_cnt * 8);
+		if (s->flags & BSTACK_SAMPLE_STEADY)
+			steady_check(s, mm, &before);
+	}
+	return false;
 }
 
 static __always_inline int sample_take(void *ctx, bool is_perf_event, u64 weight)
@@ -199,7 +223,8 @@ static __always_inline int sample_take(void *ctx, bool is_perf_event, u64 weight
 	if (settings.has_kernel)
 		sc->sample.kernel_cnt = ips_read(ctx, sc, 0, 0);
 	off = sc->sample.kernel_cnt * 8;
-	user_read(ctx, is_perf_event, sc, task, c, off);
+	if (user_read(ctx, is_perf_event, sc, task, c, off))
+		return 0;
 	/* In the middle of exec the old stack may be gone, and its registers with it: then there is none. */
 	if (settings.has_rows && sc->sample.end != BSTACK_END_ROOT &&
 	    BPF_CORE_READ_BITFIELD(task, in_execve)) {

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* base.c - errors, arrays, buffers, files, numbers, time, build-ids. */
+#include <linux/membarrier.h>
+#include <sys/syscall.h>
 #include "base/base.h"
 
 #include <fcntl.h>
@@ -363,4 +365,11 @@ int build_id_parse(const char *hex, struct build_id *ret)
 	}
 	*ret = id;
 	return 0;
+}
+
+void grace_period(void)
+{
+	/* An RCU grace period (kernel/sched/membarrier.c): BPF programs run inside RCU read sections. */
+	if (syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0))
+		usleep(100000);
 }

@@ -177,4 +177,7 @@ static inline uint64_t build_id_hash(const struct build_id *id)
 	return hash_bytes(id, sizeof(*id), 1);
 }
 
+/* Wait until no BPF program that ran when this was called still runs. */
+void grace_period(void);
+
 #endif

@@ -25,6 +25,7 @@ struct builder {
 	const struct resolver *resolver;
 	struct unwinder *unwinder;
 	struct session *session;
+	struct known *known;
 	struct jit jits[JIT_MAX];
 	size_t jit_next;
 };
@@ -60,6 +61,11 @@ void builder_set_resolver(struct builder *b, const struct resolver *r)
 void builder_set_session(struct builder *b, struct session *s)
 {
 	b->session = s;
+}
+
+void builder_set_known(struct builder *b, struct known *k)
+{
+	b->known = k;
 }
 
 void builder_set_unwinder(struct builder *b, struct unwinder *u)
@@ -312,6 +318,32 @@ static size_t believable_cnt(struct builder *b, const struct resolved_sample *rs
 	return s->user_cnt;
 }
 
+/*
+ * A stack all of whose frames are known for certain in this state of the address space: the next one like it is proven,
+ * and BPF counts it. Code made at run time is no such frame: it changes without a change of mappings.
+ */
+static int known_tell(struct builder *b, const struct raw_sample *s, struct frame *frames,
+		      size_t cnt, struct sample out)
+{
+	uint32_t sample;
+	int err;
+
+	if (!b->known || !s->is_steady || s->rest || s->cause != CAUSE_NONE || !s->user_cnt)
+		return 0;
+	for (size_t i = 0; i < cnt; i++) {
+		if (frames[i].evidence == EVID_KERNEL)
+			frames[i].evidence = EVID_PROVEN;
+		if (frames[i].evidence != EVID_PROVEN && frames[i].evidence != EVID_VDSO &&
+		    frames[i].evidence != EVID_KERNEL_TEXT)
+			return 0;
+	}
+	out.count = out.weight = 0;
+	err = model_stack(b->model, frames, cnt, &out.stack);
+	if (!err)
+		err = model_sample_at(b->model, &out, &sample);
+	return err ? err : known_add(b->known, &s->key, &s->mm, sample);
+}
+
 static int on_sample(void *ctx, const struct resolved_sample *rs)
 {
 	struct frame frames[2 * BSTACK_FRAMES];
@@ -349,6 +381,9 @@ static int on_sample(void *ctx, const struct resolved_sample *rs)
 		b->model->ledger.lost_memory++;
 	else
 		count(&b->model->ledger, rs, user_cnt);
+	/* Without memory for it the next one is a record again. */
+	if (!err && !cut)
+		known_tell(b, s, frames, cnt, out);
 	return 0;
 }
 

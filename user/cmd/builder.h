@@ -6,7 +6,7 @@
 #ifndef BSTACK_BUILDER_H
 #define BSTACK_BUILDER_H
 
-#include "collect/session.h"
+#include "cmd/known.h"
 #include "profile/model.h"
 #include "resolve/resolver.h"
 #include "symbol/symbol.h"
@@ -21,6 +21,8 @@ void builder_set_resolver(struct builder *b, const struct resolver *r);
 void builder_set_unwinder(struct builder *b, struct unwinder *u);
 /* Whom to ask for a process's address space; NULL: nobody. */
 void builder_set_session(struct builder *b, struct session *s);
+/* Stacks that are known for certain are told to it; NULL: to nobody. */
+void builder_set_known(struct builder *b, struct known *k);
 /* struct resolver_ops, with the builder as ctx */
 extern const struct resolver_ops builder_ops;
 

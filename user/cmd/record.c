@@ -14,11 +14,12 @@ struct record_args {
 	struct opt_strs debug_dirs;
 	const char *cgroup, *event, *output, *unwind;
 	bool is_all, is_inherited, has_kernel, no_symbols, is_self_wanted, is_quiet, no_priority;
-	uint64_t freq_hz, period, ring_mib, rows_mib;
+	uint64_t freq_hz, period, ring_mib, rows_mib, known_cnt;
 	double duration_s;
 };
 
-#define FIELD(f) offsetof(struct record_args, f)
+#define KNOWN_DEFAULT 65536
+#define FIELD(f)      offsetof(struct record_args, f)
 static const struct opt record_table[] = {
 	{ 'p', "pid", "PID[,PID]", OPT_U64_LIST, FIELD(pids), 1, 4194304, "Target",
 	  "Record these processes: all of their threads, also those to come.", "pid" },
@@ -68,6 +69,11 @@ static const struct opt record_table[] = {
 	  "Size of the ring buffer from the kernel, a power of two; 8 by default. Raise it when "
 	  "samples are "
 	  "lost.",
+	  "none" },
+	{ 0, "known-stacks", "N", OPT_U64, FIELD(known_cnt), 0, 1 << 22, "Output",
+	  "How many stacks BPF may count by itself, about 150 bytes each; 65536 by default. 0: "
+	  "every "
+	  "sample is handed over.",
 	  "none" },
 	{ 0, "unwind-memory", "MIB", OPT_U64, FIELD(rows_mib), 1, 4096, "Output",
 	  "Memory for unwind tables, 9 bytes a row; 64 by default. The least recently used make "
@@ -291,6 +297,7 @@ static int record(const struct command *self, struct record_args *a, const char 
 		.has_rows = has_rows(a),
 		.has_priority = !a->no_priority,
 		.rows_sz = (size_t)a->rows_mib << 20,
+		.known_cnt = a->known_cnt,
 	};
 	struct recording *r = NULL;
 	struct child child = {};
@@ -322,7 +329,7 @@ static int record(const struct command *self, struct record_args *a, const char 
 
 static int record_run(const struct command *self, int argc, char **argv)
 {
-	struct record_args a = { .output = "bstack.pb.gz" };
+	struct record_args a = { .output = "bstack.pb.gz", .known_cnt = KNOWN_DEFAULT };
 	struct buf line CLEANUP(buf_release) = {};
 	int first, code;
 

@@ -2,6 +2,7 @@
 /* recording.c - see recording.h. */
 #include "cmd/recording.h"
 #include "cmd/builder.h"
+#include "cmd/known.h"
 #include "cmd/names.h"
 #include "cmd/output.h"
 #include "profile/pprof.h"
@@ -25,6 +26,7 @@ struct recording {
 	struct resolver *resolver;
 	struct builder *builder;
 	struct unwinder *unwinder; /* NULL: by frame pointer only */
+	struct known *known;       /* NULL: every sample is a record */
 	struct pid_table fed;      /* processes whose mappings it is told */
 	struct symbols *syms;
 	struct model model;
@@ -61,6 +63,7 @@ static int on_sample(void *ctx, const struct bstack_sample *s, size_t sz)
 		.time_ns = s->time_ns,
 		.mm = s->mm,
 		.is_steady = s->flags & BSTACK_SAMPLE_STEADY,
+		.key = s->key,
 		.weight = s->weight,
 		.pid = s->pid,
 		.tid = s->tid,
@@ -265,6 +268,12 @@ int recording_open(const struct session_opts *o, const char *path, const char *c
 	}
 	if (!err)
 		builder_set_session(r->builder, r->session);
+	if (!err && o->known_cnt) {
+		err = known_new(session_known_maps(r->session), &r->model, &r->known);
+		if (err)
+			error_errno(e, -err, "cannot record");
+		builder_set_known(r->builder, r->known);
+	}
 	if (!err && o->has_rows) {
 		err = unwinder_new(session_unwind_maps(r->session), &r->unwinder);
 		if (!err)
@@ -290,6 +299,7 @@ void recording_close(struct recording *r)
 	if (!r)
 		return;
 	unwinder_free(r->unwinder);
+	known_free(r->known);
 	pid_table_release(&r->fed);
 	session_close(r->session);
 	resolver_free(r->resolver);
@@ -412,7 +422,13 @@ static uint64_t lost_memory_total(const struct recording *r)
 
 static int flush(struct recording *r, struct error *e)
 {
-	int err = ledger_update(r);
+	int err;
+
+	if (r->known) {
+		known_drain(r->known);
+		r->model.ledger.known_evicted = known_evicted(r->known);
+	}
+	err = ledger_update(r);
 
 	if (err)
 		return error_errno(e, -err, "cannot read the counters");

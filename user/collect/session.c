@@ -12,6 +12,7 @@
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -43,10 +44,11 @@ struct session {
 	size_t cpu_cnt, cpu_cap;
 	struct bpf_link *links[3];
 	struct unwind_maps unwind;
+	struct known_maps known;
 	struct {
 		void *data;
 		size_t sz;
-	} arrays[5]; /* mapped, behind unwind */
+	} arrays[6]; /* mapped, behind unwind */
 	bool is_started;
 	bool has_hotplug; /* the set of CPUs must be followed */
 	char online[256]; /* as last read */
@@ -85,6 +87,9 @@ static int settings_fill(struct session *s, const struct session_opts *o, struct
 	set->has_rows = o->has_rows;
 	set->wakeup_sz = (uint32_t)(ring_sz / 8);
 	set->stack_room = (uint32_t)(ring_sz / 2);
+	set->has_known = o->known_cnt > 0;
+	if (getrandom(set->key_seed, sizeof(set->key_seed), 0) != sizeof(set->key_seed))
+		return error_errno(e, errno, "cannot get random bytes");
 	err = pid_namespace(&set->pidns_inum);
 	if (err)
 		return error_errno(e, -err, "cannot find out our pid namespace");
@@ -119,6 +124,37 @@ static int inode_set(void *ctx, const struct bstack_inode *i, const struct bstac
 	struct session *s = ctx;
 
 	return bpf_map_update_elem(bpf_map__fd(s->skel->maps.inodes), i, m, BPF_ANY) ? -errno : 0;
+}
+
+static int known_put(void *ctx, const struct bstack_key *key, uint32_t slot)
+{
+	struct session *s = ctx;
+
+	return bpf_map_update_elem(bpf_map__fd(s->skel->maps.known), key, &slot, BPF_ANY) ? -errno
+											  : 0;
+}
+
+static void known_drop(void *ctx, const struct bstack_key *key)
+{
+	struct session *s = ctx;
+
+	bpf_map_delete_elem(bpf_map__fd(s->skel->maps.known), key); /* absent: as wanted */
+}
+
+static int known_size(struct session *s, const struct session_opts *o, struct error *e)
+{
+	int err;
+
+	s->known = (struct known_maps){
+		.slot_cnt = o->known_cnt,
+		.put = known_put,
+		.drop = known_drop,
+		.ctx = s,
+	};
+	err = bpf_map__set_max_entries(s->skel->maps.known, (uint32_t)o->known_cnt);
+	if (!err)
+		err = bpf_map__set_max_entries(s->skel->maps.known_slots, (uint32_t)o->known_cnt);
+	return err ? error_errno(e, -err, "cannot set the number of known stacks") : 0;
 }
 
 static int arrays_size(struct session *s, const struct session_opts *o, struct error *e)
@@ -199,6 +235,11 @@ int session_wake_on(struct session *s, int fd)
 	return epoll_ctl(s->epoll_fd, EPOLL_CTL_ADD, fd, &ev) ? -errno : 0;
 }
 
+const struct known_maps *session_known_maps(struct session *s)
+{
+	return &s->known;
+}
+
 const struct unwind_maps *session_unwind_maps(struct session *s)
 {
 	return &s->unwind;
@@ -215,18 +256,27 @@ static int load(struct session *s, const struct session_opts *o, struct error *e
 	err = settings_fill(s, o, e);
 	if (!err && o->has_rows)
 		err = arrays_size(s, o, e);
+	if (!err && o->known_cnt)
+		err = known_size(s, o, e);
 	if (err)
 		return err;
 	bpf_program__set_autoload(s->skel->progs.on_tracepoint, o->event.is_tracepoint);
 	bpf_program__set_autoload(s->skel->progs.on_perf_event, !o->event.is_tracepoint);
 	err = profile_bpf__load(s->skel);
-	if (!err)
-		return o->has_rows ? arrays_map(s, e) : 0;
-	if (features_can_record(e))
+	if (err) {
+		if (features_can_record(e))
+			return err;
+		error_errno(e, -err, "cannot load the BPF programs");
+		error_advise(e,
+			     "BSTACK_DEBUG=1 shows the kernel's log; bstack doctor shows what it "
+			     "allows");
 		return err;
-	error_errno(e, -err, "cannot load the BPF programs");
-	error_advise(e,
-		     "BSTACK_DEBUG=1 shows the kernel's log; bstack doctor shows what it allows");
+	}
+	if (o->has_rows)
+		err = arrays_map(s, e);
+	if (!err && o->known_cnt)
+		err = array_map(s, 5, s->skel->maps.known_slots,
+				o->known_cnt * sizeof(*s->known.slots), &s->known.slots, e);
 	return err;
 }
 

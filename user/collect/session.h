@@ -30,6 +30,7 @@ struct session_opts {
 	bool has_rows;     /* unwind by rows of .eh_frame */
 	bool has_priority; /* the reader may raise its priority: the business of whoever runs it */
 	size_t rows_sz;    /* memory for rows in bytes; 0: SESSION_ROWS_DEFAULT */
+	size_t known_cnt;  /* known stacks; 0: none is counted in BPF */
 };
 #define SESSION_RING_DEFAULT ((size_t)8 << 20)
 #define SESSION_ROWS_DEFAULT ((size_t)64 << 20)
@@ -40,6 +41,15 @@ struct session_ops {
 	int (*on_side)(void *ctx, const struct side_event *e);
 };
 
+/* Known stacks in BPF: slots are shared memory. put: 0 or -errno. */
+struct known_maps {
+	struct bstack_known *slots;
+	size_t slot_cnt;
+	int (*put)(void *ctx, const struct bstack_key *key, uint32_t slot);
+	void (*drop)(void *ctx, const struct bstack_key *key);
+	void *ctx;
+};
+
 struct session;
 /* Load and attach, everything still switched off. An error's story says which step failed on what. */
 int session_open(const struct session_opts *o, const struct session_ops *ops, void *ctx,
@@ -47,6 +57,8 @@ int session_open(const struct session_opts *o, const struct session_ops *ops, vo
 void session_close(struct session *s);
 /* The arrays of unwinding, with has_rows; theirs until session_close. */
 const struct unwind_maps *session_unwind_maps(struct session *s);
+/* The slots of known stacks, with known_cnt; theirs until session_close. */
+const struct known_maps *session_known_maps(struct session *s);
 /* session_poll() shall also return when fd is readable; what then stands in it is the caller's business. */
 int session_wake_on(struct session *s, int fd);
 /* Our own child, stopped before its exec: sampled from its exec on. */

@@ -270,7 +270,7 @@ static bool sample_same(const struct sample *a, const struct sample *b)
 	       a->stop == b->stop && a->fp_steps == b->fp_steps;
 }
 
-int model_sample(struct model *m, const struct sample *s)
+int model_sample_at(struct model *m, const struct sample *s, uint32_t *ret)
 {
 	uint64_t hash = hash_u64((uint64_t)s->stack << 32 | s->tid) ^
 			hash_u64((uint64_t)s->pid << 32 | s->comm) ^
@@ -284,6 +284,7 @@ int model_sample(struct model *m, const struct sample *s)
 		if (sample_same(&m->samples[i], s)) {
 			m->samples[i].count += s->count;
 			m->samples[i].weight += s->weight;
+			*ret = i;
 			return 0;
 		}
 	}
@@ -293,8 +294,16 @@ int model_sample(struct model *m, const struct sample *s)
 		err = hmap_add(&m->sample_map, hash, (uint32_t)m->sample_cnt);
 	if (err)
 		return err;
+	*ret = (uint32_t)m->sample_cnt;
 	m->samples[m->sample_cnt++] = *s;
 	return 0;
+}
+
+int model_sample(struct model *m, const struct sample *s)
+{
+	uint32_t unused;
+
+	return model_sample_at(m, s, &unused);
 }
 
 const char *model_module(const struct model *m, uint32_t location)

@@ -125,6 +125,8 @@ struct sample {
 	X(unwind_no_room, "unwind tables and processes for which there was no room")        \
 	X(unwind_sent, "stacks whose memory came along for want of a table")                \
 	X(unwind_sent_bytes, "bytes of it")                                                 \
+	X(counted, "of the samples: of known stacks, counted in BPF")                       \
+	X(known_evicted, "known stacks that made room for others")                          \
 	X(targets_missed, "children not followed: there were too many targets")             \
 	X(vma_asked, "mappings asked of the kernel while sampling")                         \
 	X(vma_failed, "in vain: mmap_lock was held, or the unlock slot taken")              \
@@ -196,6 +198,8 @@ int model_set_lines(struct model *m, uint32_t location, const struct line *lines
 int model_stack(struct model *m, const struct frame *frames, size_t cnt, uint32_t *ret);
 /* Add s to the equal sample (all but count and weight), or as a new one. */
 int model_sample(struct model *m, const struct sample *s);
+/* The same, and which one it is now. */
+int model_sample_at(struct model *m, const struct sample *s, uint32_t *ret);
 
 /*
  * What to call a frame: its innermost function, or "module+0xoff", or "[jit]"

@@ -52,6 +52,7 @@ struct raw_sample {
 	uint64_t time_ns;
 	struct bstack_mm mm; /* with pid, the process identity; seq holds when is_steady */
 	bool is_steady;
+	struct bstack_key key; /* with is_steady */
 	uint64_t weight;
 	uint32_t pid, tid;
 	enum cause cause;

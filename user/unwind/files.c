@@ -6,13 +6,11 @@
 #include "unwind/maker.h"
 
 #include <elf.h>
-#include <linux/membarrier.h>
 #include <poll.h>
 #include <string.h>
 #include <sys/auxv.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #define OPEN_TRIES  64
@@ -52,13 +50,6 @@ struct files {
 	uint32_t vdso; /* module, or BSTACK_MODULE_NONE */
 	uint64_t uses; /* steps asked about and tables made: the order of use, without a clock */
 };
-
-void grace_period(void)
-{
-	/* An RCU grace period (kernel/sched/membarrier.c): BPF programs run inside RCU read sections. */
-	if (syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0))
-		usleep(100000);
-}
 
 static bool is_free(const struct files *f, bool is_rows, uint32_t first, uint32_t cnt,
 		    uint32_t *ret_next)

@@ -30,7 +30,5 @@ bool files_step(struct files *f, const struct bstack_step *step, struct step_pla
  * BSTACK_MODULE_NONE: not known. */
 uint32_t files_ready(struct files *f, const struct build_id *id, uint64_t *ret_base);
 bool files_is_path(const struct step_place *place, const char *path);
-/* Wait until no BPF program that ran when this was called still runs. */
-void grace_period(void);
 
 #endif
