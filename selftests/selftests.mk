@@ -19,7 +19,7 @@ $(O)/unit/%: $(O)/asan/selftests/unit/%.o $(ASAN_OBJS)
 # Fixtures: small programs whose stacks the tests know. -O0 keeps every frame pointer.
 FIXTURE_CFLAGS := -O0 -g -fno-omit-frame-pointer -Wall -Wextra -Werror -D_GNU_SOURCE -pthread
 FIXTURES := $(addprefix $(O)/fixtures/,chain storm dlswap forkbomb jit deep work execer_a execer_b \
-	swap_a.so swap_b.so deep_a.so deep_b.so fail_alloc.so \
+	swapcount count_a.so count_b.so swap_a.so swap_b.so deep_a.so deep_b.so fail_alloc.so \
 	unwound_pie unwound_nopie unwound_static unwound_cet unwound_noplt unwound_musl thrown \
 	mixed mixed_fp bare_fp.so bare_debug.so bare_noid.so jit_unwound)
 # The same program in the ways that programs are built, all without frame pointers.
@@ -102,6 +102,10 @@ $(O)/fixtures/deep_%.so: selftests/fixtures/deeplib.c
 	$(say) FIXTURE $@
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(FIXTURE_CFLAGS) -DNAME=$* -shared -fPIC -Wl,-soname,deep_$* -o $@ $<
+$(O)/fixtures/count_%.so: selftests/fixtures/countlib.c selftests/fixtures/fixture.h
+	$(say) FIXTURE $@
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(FIXTURE_CFLAGS) -DNAME=$* -shared -fPIC -o $@ $<
 $(O)/fixtures/swap_%.so: selftests/fixtures/swaplib.c
 	$(say) FIXTURE $@
 	$(Q)mkdir -p $(@D)

@@ -14,10 +14,14 @@ import truth  # noqa: E402
 from truth import check_frames, ktap, record, temp_dir  # noqa: E402
 
 
-def has_sequence():
-    """mm_lock_seq (6.4), and since 6.13 a writer is seen in it; before, only in a lock that is not PREEMPT_RT's."""
+def needs_sequence():
+    """mm_lock_seq (6.4); where it is an int (before 6.13) a writer is seen only in a lock that is not PREEMPT_RT's."""
+    with open("/sys/kernel/btf/vmlinux", "rb") as f:
+        if b"mm_lock_seq" not in f.read():
+            raise ktap.Skip("this kernel has no mm_lock_seq")
     version = tuple(map(int, platform.release().split("-")[0].split(".")[:2]))
-    return version >= (6, 13) or (version >= (6, 4) and not truth.IS_RT)
+    if version < (6, 13) and truth.IS_RT:
+        raise ktap.Skip("before 6.13 a writer may not be seen on PREEMPT_RT")
 
 
 def user_frames(led):
@@ -42,8 +46,7 @@ def record_running(d, name, *args, hz=997, seconds=1):
 
 
 def test_steady_process_is_proven():
-    if not has_sequence():
-        raise ktap.Skip("this kernel has no mm_lock_seq that tells of writers")
+    needs_sequence()
     with temp_dir() as d:
         rec = record_running(d, "chain", 2)
     checked(rec)

@@ -52,7 +52,7 @@ def test_chain_by_frame_pointer():
         share = rec.folded.chain(CHAIN) / rec.folded.samples()
         assert share > truth.share(0.9), f"the chain is {share:.3f} of the samples"
         # with interrupts off a PREEMPT_RT kernel gives no build-id at all
-        ways = {"timeline", "query"} if truth.IS_RT else {"kernel"}
+        ways = {"timeline", "query", "proven"} if truth.IS_RT else {"kernel", "proven"}
         known = sum(c for way, c in rec.ledger["frames"].items() if way in ways)
         assert known > 0.9 * sum(rec.ledger["frames"].values()), rec.ledger
         ktap.eq(rec.ledger["unwind_tables"], 0, "unwind tables")
