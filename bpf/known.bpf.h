@@ -6,21 +6,12 @@
 #ifndef BSTACK_KNOWN_BPF_H
 #define BSTACK_KNOWN_BPF_H
 
-/* Two lanes, each one multiplication and one shift a word, from a seed that nobody outside can know. */
-static __always_inline void key_mix(struct bstack_key *k, u64 v)
-{
-	k->a = (k->a ^ v) * 0x9e3779b97f4a7c15ULL;
-	k->a ^= k->a >> 32;
-	k->b = (k->b + v) * 0xc2b2ae3d27d4eb4fULL;
-	k->b ^= k->b >> 29;
-}
-
 #define KEY_WORDS 8 /* mixed in one round of the loop */
 
 struct key_ctx {
 	struct scratch *sc;
 	struct bstack_key key;
-	u32 cnt;
+	u32 cnt; /* words of data */
 };
 
 static long key_step(u32 i, struct key_ctx *c)
@@ -37,6 +28,7 @@ static long key_step(u32 i, struct key_ctx *c)
 	return 0;
 }
 
+/* A walk by rows has mixed the user's addresses as it met them. */
 static __always_inline void key_make(struct scratch *sc, struct bstack_key *ret)
 {
 	struct bstack_sample *s = &sc->sample;
@@ -46,6 +38,10 @@ static __always_inline void key_make(struct scratch *sc, struct bstack_key *ret)
 		.cnt = s->kernel_cnt + s->user_cnt,
 	};
 
+	if (s->step_cnt) {
+		c.key = sc->walk.key;
+		c.cnt = s->kernel_cnt;
+	}
 	key_mix(&c.key, (u64)s->pid << 32 | s->tid);
 	key_mix(&c.key, s->mm.start_ns);
 	key_mix(&c.key, s->mm.exec_id);
@@ -53,7 +49,8 @@ static __always_inline void key_make(struct scratch *sc, struct bstack_key *ret)
 	key_mix(&c.key, ((u64 *)s->comm)[1]);
 	key_mix(&c.key, (u64)s->kernel_cnt << 32 | (u64)s->user_cnt << 16 | s->end << 8 |
 				(s->flags & BSTACK_SAMPLE_TRUNCATED));
-	bpf_loop((c.cnt + KEY_WORDS - 1) / KEY_WORDS, key_step, &c, 0);
+	if (c.cnt)
+		bpf_loop((c.cnt + KEY_WORDS - 1) / KEY_WORDS, key_step, &c, 0);
 	*ret = c.key;
 }
 

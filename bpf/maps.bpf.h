@@ -35,6 +35,15 @@ struct {
 	__type(value, struct bstack_counters);
 } counters SEC(".maps");
 
+/* Two lanes, each one multiplication and one shift a word, from a seed that nobody outside can know. */
+static __always_inline void key_mix(struct bstack_key *k, u64 v)
+{
+	k->a = (k->a ^ v) * 0x9e3779b97f4a7c15ULL;
+	k->a ^= k->a >> 32;
+	k->b = (k->b + v) * 0xc2b2ae3d27d4eb4fULL;
+	k->b ^= k->b >> 29;
+}
+
 /* A sample under construction; one a CPU is enough: the kernel does not nest these programs. An array by CPU
  * number: a per-CPU map holds no more than 32 KiB. */
 struct walk {
@@ -43,7 +52,9 @@ struct walk {
 	u32 ips_off;  /* in data */
 	u32 rest_off; /* likewise: where the stack's memory goes */
 	u32 cnt;
-	u32 end;     /* enum bstack_end; 0: goes on */
+	u32 end;   /* enum bstack_end; 0: goes on */
+	u32 mixed; /* frames that are in key */
+	struct bstack_key key;
 	u32 is_sure; /* the kernel was asked: at its last address nothing can run */
 	struct bstack_mapping
 		asked; /* what it said of one that is not in the table; end 0: nothing */

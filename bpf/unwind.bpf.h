@@ -87,6 +87,10 @@ static long walk_step(u32 unused, struct walk_ctx *ctx)
 	    step_at > BSTACK_STEPS_MAX_SZ - sizeof(*step))
 		return 1;
 	*(u64 *)(ctx->sc->data + ip_at) = w->state.ip;
+	if (settings.has_known && i >= w->mixed) {
+		key_mix(&w->key, w->state.ip);
+		w->mixed = i + 1;
+	}
 	step = (void *)(ctx->sc->steps + step_at);
 	w->cnt = i + 1;
 	if (w->asked.end && unwind_holds(&w->asked, w->state.ip - w->state.is_caller))
@@ -187,6 +191,9 @@ static __always_inline u32 walk_rows(struct scratch *sc, struct task_struct *tas
 	w->cnt = 0;
 	w->end = 0;
 	w->is_sure = 0;
+	w->mixed = 0;
+	w->key.a = settings.key_seed[0];
+	w->key.b = settings.key_seed[1];
 	w->asked.end = 0;
 	bpf_loop(BSTACK_FRAMES, walk_step, &ctx, 0);
 	if (w->end == BSTACK_END_NO_MAPPING && !w->state.ip)
