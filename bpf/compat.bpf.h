@@ -13,7 +13,7 @@
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 
-/* mm_lock_seq: seqcount_t from 6.13, a plain int in 6.4 to 6.12, absent without per-VMA locks.
+/* mm_lock_seq: seqcount_t from 6.13 (and in late stable 6.12), a plain int from 6.4, absent without per-VMA locks.
  * Drop the int when 6.12 is no longer supported. */
 struct seqcount___6_13 {
 	unsigned int sequence;
