@@ -63,21 +63,30 @@ def refusal_cost():
 def cost_once(way, pid, refusal):
     """Nanoseconds of BPF a sample of a process: of bstack's program, or of the kernel's walk alone."""
     if way in ("rows", "fp"):
-        led = truth.record(DIR, f"--unwind={way}", "-F", 4999, "-p", pid, "-d", 0.5)[0].ledger
+        led = truth.record(DIR, f"--unwind={way}", "--known-stacks", 0, "-F", 4999, "-p", pid, "-d", 0.5)[0].ledger
         return (led["bpf_ns"] - refusal * (led["bpf_runs"] - led["fired"])) / led["fired"]
     return float(subprocess.run([os.path.join(ktap.build_dir(), "bench/cost"), way, str(pid), "0.5", "4999"],
                                 stdout=subprocess.PIPE, check=True).stdout)
 
 
+def cost_known(way, pid, refusal, first):
+    """Nanoseconds of BPF a sample of a known stack: first is what one costs that is not known yet."""
+    led = truth.record(DIR, f"--unwind={way}", "-F", 4999, "-p", pid, "-d", 1)[0].ledger
+    refused, handed_over = led["bpf_runs"] - led["fired"], led["fired"] - led["counted"]
+    return (led["bpf_ns"] - refusal * refused - first * handed_over) / max(led["counted"], 1)
+
+
 def cost_at(depth, libs, refusal):
-    """{way: median} below a stack of that depth."""
-    figures = {way: [] for way in COST_WAYS}
+    """{way: median} below a stack of that depth; with " known", of one that comes again."""
+    figures = {way: [] for way in (*COST_WAYS, "rows known", "fp known")}
     # Ahead of others: the less it runs, the more of what is counted is refusals.
     proc = truth.start("deep", 600, depth - 4, *libs, preexec_fn=lambda: os.nice(-10))
     try:
         for _ in range(ROUNDS):
             for way in COST_WAYS:
                 figures[way].append(cost_once(way, proc.pid, refusal))
+            for way in ("rows", "fp"):
+                figures[way + " known"].append(cost_known(way, proc.pid, refusal, statistics.median(figures[way])))
     finally:
         proc.kill()
         proc.wait()
@@ -100,6 +109,8 @@ def bpf_cost():
                 row(f"BPF a sample, depth {depth}, {text}", f"{mid['rows']:.0f} ns",
                     f"by frame pointer {mid['fp']:.0f} ns; raw walk {mid['raw_walk']:.0f} ns, kernel helper "
                     f"{mid['build_id_helper']:.0f} ns", f"{mid['rows'] / mid['raw_walk']:.2f} x raw")
+                row("the same, a known stack", f"{mid['rows known']:.0f} ns",
+                    f"by frame pointer {mid['fp known']:.0f} ns", f"{mid['fp known'] / mid['raw_walk']:.2f} x raw")
     finally:
         stats.communicate()
     for count, text in COST_LIBS:
