@@ -105,6 +105,12 @@ static void samples(struct report *r)
 			row(r, 4, ledger_rows[i].key + 5, n, l->fired,
 			    strncmp(text, "lost: ", 6) ? text : text + 6);
 	}
+	if (l->counted)
+		row(r, 2, "counted", l->counted, s->samples,
+		    "of known stacks: in BPF, without a record");
+	if (l->targets_missed)
+		row(r, 2, "targets missed", l->targets_missed, 0,
+		    "children not followed: too many targets");
 	if (l->sideband_lost)
 		row(r, 2, "sideband lost", l->sideband_lost, 0,
 		    "mapping events that the kernel dropped");
