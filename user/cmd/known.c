@@ -23,6 +23,7 @@ struct known {
 	size_t free_cnt;
 	struct hmap map; /* key -> slot; holds the evicted, too, until it is made again */
 	uint64_t drains, evicted;
+	uint64_t evicted_at; /* the drain after which slots were given away last */
 };
 
 int known_new(const struct known_maps *maps, struct model *m, struct known **ret)
@@ -138,6 +139,7 @@ static int evict(struct known *k)
 		k->maps->drop(k->maps->ctx, &k->v[i].key);
 		k->free_slots[k->free_cnt + closed++] = i;
 	}
+	k->evicted_at = k->drains;
 	grace_period();
 	for (size_t i = 0; i < closed; i++) {
 		uint32_t slot = k->free_slots[k->free_cnt + i];
@@ -168,8 +170,12 @@ static int slot_new(struct known *k, const struct bstack_key *key, uint32_t *ret
 	int err = 0;
 
 	*ret = HMAP_NONE;
-	if (!k->free_cnt && k->cnt == k->maps->slot_cnt)
+	/* Once between two drains: whoever reads samples waits for the grace period. */
+	if (!k->free_cnt && k->cnt == k->maps->slot_cnt) {
+		if (k->evicted_at == k->drains)
+			return 0;
 		err = evict(k);
+	}
 	if (err)
 		return err;
 	if (k->free_cnt)

@@ -4,7 +4,8 @@
  * (struct bstack_mm). A sample of the profile has a slot; what BPF counted there is added to it.
  *
  * A key that comes again in another state moves its slot to that state: what was counted before stays counted. When no slot
- * is free the quarter that was not hit for longest makes room, after a grace period, so that nothing counted is lost.
+ * is free the quarter that was not hit for longest makes room, after a grace period, so that nothing counted is lost; at
+ * most once between two drains.
  */
 #ifndef BSTACK_KNOWN_H
 #define BSTACK_KNOWN_H
