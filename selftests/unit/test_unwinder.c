@@ -415,6 +415,54 @@ static void without_a_table(void)
 	uw_close(&w);
 }
 
+static uint32_t no_id_map(struct uw *w, struct vma v)
+{
+	v.build_id = (struct build_id){};
+	CHECK_EQ(unwinder_mmap(w->u, me, &v), 0);
+	uw_settle(w);
+	return told_mapping(w, me, 0).module;
+}
+
+/*
+ * A file without build-id that is written over is another file; a step by path is made when only one had it. Nor is one
+ * whose build-id is that of our own making for such a file taken for it.
+ */
+static void written_over_without_id(void)
+{
+	struct vma v = made_vma(6, MID);
+	struct stack_rest rest = {};
+	struct stat before, after;
+	struct step_place first, second;
+	uint32_t module, other;
+	struct uw w;
+
+	uw_open(&w, large);
+	made_file(&(struct made_elf){ .function_cnt = MID }); /* id 0: no build-id */
+	made_path(0, v.path);
+	CHECK_EQ(stat(v.path, &before), 0);
+	module = no_id_map(&w, v);
+	CHECK_EQ(w.maps.modules[module].row_cnt, MID * MADE_ROWS);
+	CHECK_EQ(no_id_map(&w, v), module);
+	/* the frame's stack cannot be read: a table was found */
+	CHECK_EQ(unwinder_step_path(w.u, &rest, v.path, MADE_OFF), BSTACK_END_UNREADABLE);
+	do { /* polls a condition: the clock of inodes ticks */
+		made_file(&(struct made_elf){ .function_cnt = MID, .is_without_rows = true });
+		CHECK_EQ(stat(v.path, &after), 0);
+	} while (!memcmp(&before.st_ctim, &after.st_ctim, sizeof(after.st_ctim)));
+	CHECK_EQ(before.st_ino, after.st_ino);
+	other = no_id_map(&w, v);
+	CHECK(other != module);
+	CHECK_EQ(w.maps.modules[other].row_cnt, 0);
+	rest = (struct stack_rest){};
+	CHECK_EQ(unwinder_step_path(w.u, &rest, v.path, MADE_OFF), BSTACK_END_NEVER);
+	CHECK(unwinder_step_place(w.u, &(struct bstack_step){ .module = module }, &first));
+	CHECK(unwinder_step_place(w.u, &(struct bstack_step){ .module = other }, &second));
+	CHECK(unwinder_place_is_path(&first, v.path) && unwinder_place_is_path(&second, v.path));
+	CHECK_EQ(unwinder_step(w.u, &rest, first.id, MADE_VADDR), BSTACK_END_NEVER);
+	unlink(v.path);
+	uw_close(&w);
+}
+
 /* Whoever waits for the descriptor has the table at the next commit. */
 static void wakes_up(void)
 {
@@ -458,12 +506,19 @@ static void told_before_the_table(void)
 int main(int argc, char **argv)
 {
 	static const struct test tests[] = {
-		TEST(snapshot_of_this_program), TEST(tables_are_shared),
-		TEST(fork_exec_exit_lost),      TEST(mapping_is_cut),
-		TEST(evicted_and_back),         TEST(too_large),
-		TEST(no_more_modules),          TEST(mappings_room),
-		TEST(without_a_table),          TEST(wakes_up),
-		TEST(told_before_the_table),    {},
+		TEST(snapshot_of_this_program),
+		TEST(tables_are_shared),
+		TEST(fork_exec_exit_lost),
+		TEST(mapping_is_cut),
+		TEST(evicted_and_back),
+		TEST(too_large),
+		TEST(no_more_modules),
+		TEST(mappings_room),
+		TEST(without_a_table),
+		TEST(wakes_up),
+		TEST(told_before_the_table),
+		TEST(written_over_without_id),
+		{},
 	};
 	int err;
 

@@ -37,7 +37,8 @@ struct file {
 	uint32_t tries;
 	enum file_state state;
 	bool is_vdso;
-	uint64_t path_hash; /* of a file without build-id: by what it is found; else 0 */
+	bool is_by_inode;   /* id is an inode_id() */
+	uint64_t path_hash; /* then: of the path it was last mapped from; else 0 */
 };
 
 struct files {
@@ -189,7 +190,8 @@ static void inode_tell(struct files *f, const struct file *file, int fd)
 	struct bstack_inode i = {};
 	struct stat st;
 
-	if (file->segs.cnt != 1 || fstat(fd, &st))
+	/* Without a build-id nobody could see that the number is another file's by now. */
+	if (file->segs.cnt != 1 || file->is_by_inode || fstat(fd, &st))
 		return;
 	i.ino = st.st_ino;
 	i.dev = major(st.st_dev) << 20 | minor(st.st_dev); /* MKDEV() of the kernel */
@@ -226,7 +228,7 @@ static void file_open_for(struct files *f, struct file *file, uint32_t pid, cons
 	table_order(f, file, &segs, fd);
 }
 
-static struct file *file_new(struct files *f, const struct build_id *id)
+static struct file *file_new(struct files *f, const struct build_id *id, bool is_by_inode)
 {
 	struct file *file;
 
@@ -234,41 +236,48 @@ static struct file *file_new(struct files *f, const struct build_id *id)
 	    hmap_add(&f->map, hash_bytes(id->bytes, BUILD_ID_MAX, 7), (uint32_t)f->cnt))
 		return NULL;
 	file = &f->v[f->cnt++];
-	*file = (struct file){ .id = *id };
+	*file = (struct file){ .id = *id, .is_by_inode = is_by_inode };
 	return file;
 }
 
-static struct file *file_find(struct files *f, const struct build_id *id)
+/* A build-id may hold any bytes, those of another kind of id too. */
+static struct file *file_find(struct files *f, const struct build_id *id, bool is_by_inode)
 {
 	uint64_t hash = hash_bytes(id->bytes, BUILD_ID_MAX, 7);
 	struct hmap_iter it;
 
 	for (uint32_t i = hmap_first(&f->map, hash, &it); i != HMAP_NONE;
 	     i = hmap_next(&f->map, &it))
-		if (build_id_same_bytes(&f->v[i].id, id))
+		if (f->v[i].is_by_inode == is_by_inode && !f->v[i].is_vdso &&
+		    build_id_same_bytes(&f->v[i].id, id))
 			return &f->v[i];
 	return NULL;
 }
 
-static struct file *file_get(struct files *f, const struct build_id *id)
+static struct file *file_get(struct files *f, const struct build_id *id, bool is_by_inode)
 {
-	struct file *file = file_find(f, id);
+	struct file *file = file_find(f, id, is_by_inode);
 
 	if (!file)
-		file = file_new(f, id);
+		file = file_new(f, id, is_by_inode);
 	if (!file)
 		f->counters->no_room++;
 	return file;
 }
 
-/* What stands for the build-id of a file that has none: its device and inode. */
+/*
+ * What stands for the build-id of a file that has none: its inode, and when that changed last. A program that is built
+ * anew often gets the number of the one that was deleted, or is written over it.
+ */
 static struct build_id inode_id(const struct stat *st)
 {
-	uint64_t dev = st->st_dev, ino = st->st_ino;
-	struct build_id id = { .sz = BUILD_ID_MAX, .bytes = "none" };
+	const uint64_t key[] = { st->st_dev, st->st_ino, (uint64_t)st->st_ctim.tv_sec,
+				 (uint64_t)st->st_ctim.tv_nsec, (uint64_t)st->st_size };
+	const uint64_t hashes[] = { hash_bytes(key, sizeof(key), 1),
+				    hash_bytes(key, sizeof(key), 2) };
+	struct build_id id = { .sz = BUILD_ID_MAX };
 
-	memcpy(id.bytes + 4, &dev, sizeof(dev));
-	memcpy(id.bytes + 12, &ino, sizeof(ino));
+	memcpy(id.bytes, hashes, sizeof(hashes));
 	return id;
 }
 
@@ -286,14 +295,20 @@ static uint32_t get_without_id(struct files *f, uint32_t pid, const struct vma *
 	struct elfsegs segs = {};
 	struct file *file;
 	struct build_id id;
+	bool is_by_inode;
 	struct stat st;
 
 	if (fd < 0)
 		return BSTACK_MODULE_PENDING;
 	err = fstat(fd, &st) ? -errno : elfsegs_read(fd, &segs);
-	id = !err && segs.build_id.sz ? segs.build_id : inode_id(&st);
-	file = err && err != -ENOEXEC ? NULL : file_get(f, &id);
-	if (file && !segs.build_id.sz)
+	if (err && err != -ENOEXEC) {
+		close(fd);
+		return BSTACK_MODULE_NONE;
+	}
+	is_by_inode = !segs.build_id.sz;
+	id = is_by_inode ? inode_id(&st) : segs.build_id;
+	file = file_get(f, &id, is_by_inode);
+	if (file && is_by_inode)
 		file->path_hash = path_hash(v->path);
 	if (file && file->state == FILE_CLOSED && segs.cnt) {
 		table_order(f, file, &segs, fd);
@@ -315,7 +330,7 @@ uint32_t files_get(struct files *f, uint32_t pid, const struct vma *v)
 
 	if (!v->build_id.sz)
 		return get_without_id(f, pid, v);
-	file = file_get(f, &v->build_id);
+	file = file_get(f, &v->build_id, false);
 	if (!file)
 		return BSTACK_MODULE_NONE;
 	if (file->state == FILE_CLOSED && file->tries < OPEN_TRIES) {
@@ -341,7 +356,7 @@ static uint32_t file_ready(struct files *f, struct file *file)
 
 uint32_t files_ready(struct files *f, const struct build_id *id, uint64_t *ret_base)
 {
-	struct file *file = id                              ? file_find(f, id)
+	struct file *file = id                              ? file_find(f, id, false)
 			    : f->vdso == BSTACK_MODULE_NONE ? NULL
 							    : &f->v[f->vdso];
 
@@ -355,25 +370,25 @@ uint32_t files_ready_path(struct files *f, const char *path, uint64_t off, uint6
 {
 	uint64_t hash = path_hash(path);
 	const struct elfseg *seg;
+	struct file *file = NULL;
 
-	for (size_t i = f->cnt; i-- > 0;) {
-		struct file *file = &f->v[i];
-
-		if (file->path_hash != hash)
+	for (size_t i = 0; i < f->cnt; i++) {
+		if (f->v[i].path_hash != hash)
 			continue;
-		seg = elfsegs_find(&file->segs, off);
-		*ret_pc = seg ? seg->vaddr + (off - seg->off) - file->base : 0;
-		return seg || !file->segs.cnt ? file_ready(f, file) : BSTACK_MODULE_NONE;
+		if (file) /* of another container, or from before: which of them it was nobody knows */
+			return BSTACK_MODULE_NONE;
+		file = &f->v[i];
 	}
-	return BSTACK_MODULE_NONE;
+	seg = file ? elfsegs_find(&file->segs, off) : NULL;
+	*ret_pc = seg ? seg->vaddr + (off - seg->off) - file->base : 0;
+	return seg || (file && !file->segs.cnt) ? file_ready(f, file) : BSTACK_MODULE_NONE;
 }
 
 /* The vdso's image is in our own memory, the same as in every process. */
 static void vdso_make(struct files *f)
 {
 	const Elf64_Ehdr *eh = (const void *)getauxval(AT_SYSINFO_EHDR);
-	struct build_id id = { .sz = 1,
-			       .bytes = { 0xff } }; /* no file's: ours are of 8 bytes at least */
+	struct build_id id = { .sz = 1, .bytes = { 0xff } }; /* nobody looks it up */
 	struct made_table made = {};
 	struct file *file;
 	size_t sz;
@@ -382,7 +397,7 @@ static void vdso_make(struct files *f)
 	if (!eh || eh->e_ident[EI_CLASS] != ELFCLASS64)
 		return;
 	sz = eh->e_shoff + (size_t)eh->e_shnum * eh->e_shentsize;
-	file = sz <= VDSO_MAX_SZ ? file_new(f, &id) : NULL;
+	file = sz <= VDSO_MAX_SZ ? file_new(f, &id, false) : NULL;
 	if (!file)
 		return;
 	file->is_vdso = true;

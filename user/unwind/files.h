@@ -23,7 +23,8 @@ void files_wait(struct files *f, uint64_t until_ns);
 int files_wake_fd(const struct files *f); /* readable when there may be some */
 /* For a mapping that starts at file offset off. */
 uint64_t files_pc_off(const struct files *f, uint32_t module, uint64_t off);
-/* Likewise for a file without build-id, by the path it was last mapped from: its module, and the pc of an offset in it. */
+/* Likewise for a file without build-id, by the path it was last mapped from: its module, and the pc of an offset in it.
+ * None when several files had that path. */
 uint32_t files_ready_path(struct files *f, const char *path, uint64_t off, uint64_t *ret_pc);
 bool files_step(struct files *f, const struct bstack_step *step, struct step_place *ret);
 /* The module of a build-id, NULL: the vdso; its table is waited for. Its pc of a link-time address is that less *ret_base.
