@@ -289,9 +289,11 @@ static bool step_check(struct builder *b, const struct bstack_step *step, struct
 		   !build_id_same_bytes(&mod->build_id, place.id)) {
 		return false;
 	}
+	if (is_at != place.vaddr && is_at != place.vaddr + 1)
+		return false;
 	f->is_caller = is_at != place.vaddr;
 	f->is_fp_step = place.is_fp_step;
-	return is_at == place.vaddr || is_at == place.vaddr + 1;
+	return true;
 }
 
 /*
