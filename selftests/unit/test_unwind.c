@@ -311,6 +311,24 @@ static void ends_where_the_function_ends(void)
 	unwind_table_release(&t);
 }
 
+/* A function that the linker dropped from the program, its address 0, says nothing of code above it. */
+static void dropped_function(void)
+{
+	static const uint8_t program[] = { DW_CFA_advance_loc2, 0x10, 0x20, DW_CFA_def_cfa_offset,
+					   16 };
+	struct section s = {};
+	struct unwind_table t;
+
+	add_cie(&s, "", 0);
+	add_fde(&s, 0, 0x3000, program, sizeof(program));
+	add_fde(&s, 0x1000, 16, "", 0);
+	parse(&s, 0x1000, &t);
+	CHECK_EQ(t.row_cnt, 2);
+	CHECK_ROW(t, 0, 0, true);
+	CHECK_ROW(t, 1, 16, false);
+	unwind_table_release(&t);
+}
+
 /* A CIE's program is executed for each function: it neither advances nor is it long. */
 static void hostile_cie(void)
 {
@@ -421,6 +439,7 @@ int main(int argc, char **argv)
 	static const struct test tests[] = {
 		TEST(agrees_with_libdw),
 		TEST(ends_where_the_function_ends),
+		TEST(dropped_function),
 		TEST(hostile_cie),
 		TEST(far_code),
 		TEST(huge_offset),

@@ -315,7 +315,8 @@ static int fde_parse(const struct frames *f, const struct cie *cie, struct bytes
 		skip = bytes_uleb(&b);
 		bytes_take(&b, skip);
 	}
-	if (b.is_bad || !size || start > UINT64_MAX - size)
+	/* Below the code: a function that the linker dropped, its address set to 0. */
+	if (b.is_bad || !size || start < t->base || start > UINT64_MAX - size)
 		return 0;
 	err = cfi_execute(cie, b, start, start + size, t);
 	return err == -ENOMEM || err == -E2BIG ? err : 0;
