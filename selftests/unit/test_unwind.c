@@ -357,6 +357,23 @@ static void hostile_cie(void)
 	free(nops);
 }
 
+/* Functions whose programs together would be executed for minutes: there is no table. */
+static void too_much_work(void)
+{
+	static const uint8_t program[250] = {};
+	struct section s = {};
+	struct unwind_table t = {};
+
+	add_cie(&s, program, sizeof(program));
+	add_fde(&s, 0x1000, 16, "", 0);
+	t.work = UNWIND_WORK_MAX - sizeof(program);
+	CHECK_EQ(unwind_frames_parse((uint8_t *)s.b.data, s.b.len, 0, false, 0, &t), 0);
+	CHECK(t.work > UNWIND_WORK_MAX);
+	CHECK_EQ(unwind_frames_parse((uint8_t *)s.b.data, s.b.len, 0, false, 0, &t), -E2BIG);
+	unwind_table_release(&t);
+	buf_release(&s.b);
+}
+
 /* An offset that, multiplied, is no number of 64 bits: the row says that it is not supported. */
 static void huge_offset(void)
 {
@@ -413,6 +430,41 @@ static void more_headers_than_a_file_has(void)
 	close(fd);
 }
 
+/* Sections' names of gigabytes, in a hole of the file, or compressed: libelf would read them as a whole. */
+static void names_in_a_hole(void)
+{
+	Elf64_Ehdr eh = { .e_ident = { 0x7f, 'E', 'L', 'F', ELFCLASS64, ELFDATA2LSB, EV_CURRENT },
+			  .e_type = ET_DYN,
+			  .e_machine = EM_X86_64,
+			  .e_version = EV_CURRENT,
+			  .e_phoff = sizeof(eh),
+			  .e_phentsize = sizeof(Elf64_Phdr),
+			  .e_phnum = 1,
+			  .e_shoff = sizeof(eh) + sizeof(Elf64_Phdr),
+			  .e_shentsize = sizeof(Elf64_Shdr),
+			  .e_shnum = 2,
+			  .e_shstrndx = 1 };
+	Elf64_Phdr ph = { .p_type = PT_LOAD, .p_flags = PF_X, .p_filesz = 4096 };
+	Elf64_Shdr sh[2] = { { .sh_link = 1 },
+			     { .sh_type = SHT_STRTAB, .sh_offset = 4096, .sh_size = 1ULL << 26 } };
+	int fd = memfd_create("names", MFD_CLOEXEC);
+	struct unwind_table t;
+
+	for (int i = 0; i < 4; i++) {
+		static const int wanted[] = { -ENOEXEC, -ENOEXEC, -ENOENT, -ENOEXEC };
+
+		eh.e_shstrndx = i == 1 ? SHN_XINDEX : 1;
+		sh[1].sh_size = i < 2 ? 1ULL << 26 : 4096;
+		sh[1].sh_flags = i == 3 ? SHF_COMPRESSED : 0;
+		CHECK_EQ(ftruncate(fd, (1 << 26) + 4096), 0);
+		CHECK_EQ(pwrite(fd, &eh, sizeof(eh), 0), sizeof(eh));
+		CHECK_EQ(pwrite(fd, &ph, sizeof(ph), sizeof(eh)), sizeof(ph));
+		CHECK_EQ(pwrite(fd, sh, sizeof(sh), (off_t)eh.e_shoff), sizeof(sh));
+		CHECK_EQ(unwind_table_read(fd, &t), wanted[i]);
+	}
+	close(fd);
+}
+
 /* Code that is further from the first than a row can say. */
 static void far_code(void)
 {
@@ -443,6 +495,8 @@ int main(int argc, char **argv)
 		TEST(hostile_cie),
 		TEST(far_code),
 		TEST(huge_offset),
+		TEST(too_much_work),
+		TEST(names_in_a_hole),
 		TEST(more_headers_than_a_file_has),
 		{},
 	};

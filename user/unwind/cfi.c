@@ -12,6 +12,7 @@
 #define STEPS_MAX    1000000 /* instructions of one function */
 /* Of a CIE, which are executed for each of its functions: compilers need 2, a signal frame 20. */
 #define CIE_STEPS_MAX 256
+#define WORK_FUNCTION 32 /* instructions that take as long as the beginning of a function */
 
 /* DWARF's number of each register that unwinding follows */
 static const uint8_t dw_of[BSTACK_REGS_ALL] = {
@@ -508,8 +509,11 @@ int cfi_execute(const struct cie *cie, struct bytes program, uint64_t start, uin
 
 	if (cie->ra_reg != DW_RA)
 		return -EINVAL;
+	if (t->work > UNWIND_WORK_MAX)
+		return -E2BIG;
 	run.now.cfa_reg = UINT64_MAX; /* none said yet */
 	err = execute(&run, cie->program);
+	t->work += WORK_FUNCTION + run.steps;
 	if (err)
 		return err;
 	run.initial = run.now;
@@ -517,6 +521,7 @@ int cfi_execute(const struct cie *cie, struct bytes program, uint64_t start, uin
 	run.steps = 0;
 	run.steps_max = STEPS_MAX;
 	err = execute(&run, program);
+	t->work += run.steps;
 	if (!err &&
 	    run.loc < end) /* at its end the function is over, whatever is said of it there */
 		err = row_emit(&run, run.loc);

@@ -12,6 +12,7 @@
 #define CIES_MAX       65536
 #define SECTIONS_MAX   (1U << 20)
 #define SECTION_MAX_SZ ((uint64_t)512 << 20) /* of a file with holes, which takes no room on disk */
+#define STRINGS_MAX_SZ ((uint64_t)16 << 20)  /* the sections' names */
 #define NAME_END       8                     /* longest augmentation string that is looked at */
 
 void unwind_table_release(struct unwind_table *t)
@@ -433,6 +434,29 @@ static bool source_read(const struct source *s, void *ret, size_t len, uint64_t 
 	return true;
 }
 
+static bool section_read(const struct source *s, const Elf64_Ehdr *eh, uint32_t i, Elf64_Shdr *ret)
+{
+	return eh->e_shoff <= INT64_MAX &&
+	       source_read(s, ret, sizeof(*ret), eh->e_shoff + i * sizeof(*ret));
+}
+
+/* libelf reads the sections' names as a whole, and decompresses them. */
+static bool has_small_strings(const struct source *s, const Elf64_Ehdr *eh)
+{
+	uint32_t i = eh->e_shstrndx;
+	Elf64_Shdr sh;
+
+	if (!eh->e_shoff || i == SHN_UNDEF)
+		return true;
+	if (i == SHN_XINDEX) {
+		if (!section_read(s, eh, 0, &sh))
+			return true; /* nor will libelf find any */
+		i = sh.sh_link;
+	}
+	return !section_read(s, eh, i, &sh) ||
+	       (sh.sh_size <= STRINGS_MAX_SZ && !(sh.sh_flags & SHF_COMPRESSED));
+}
+
 /*
  * A file of this machine that libelf may see: it makes room for every section that the first one's header says there
  * are, and a file with holes holds any number.
@@ -444,7 +468,7 @@ static bool is_acceptable(const struct source *s)
 
 	if (!source_read(s, &eh, sizeof(eh), 0) || memcmp(eh.e_ident, ELFMAG, SELFMAG) != 0 ||
 	    eh.e_ident[EI_CLASS] != ELFCLASS64 || eh.e_ident[EI_DATA] != ELFDATA2LSB ||
-	    eh.e_machine != EM_X86_64 || eh.e_phnum == PN_XNUM)
+	    eh.e_machine != EM_X86_64 || eh.e_phnum == PN_XNUM || !has_small_strings(s, &eh))
 		return false;
 	return !eh.e_shoff || eh.e_shnum || !source_read(s, &sh, sizeof(sh), eh.e_shoff) ||
 	       sh.sh_size <= SECTIONS_MAX;

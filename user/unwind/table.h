@@ -10,6 +10,9 @@
 #include "base/base.h"
 #include "bpf/abi.h"
 
+/* Call frame instructions of one section, each function counted as 32 more. Counted on libLLVM 14: 6 a row, and so
+ * even a file of UNWIND_ROWS_MAX rows stays below. */
+#define UNWIND_WORK_MAX  ((size_t)1 << 27)
 #define UNWIND_ROWS_MAX  ((size_t)1 << 24) /* of one file: what bpf/unwind.h can search */
 #define UNWIND_RULES_MAX ((size_t)BSTACK_RULE_NONE)
 
@@ -23,6 +26,7 @@ struct unwind_table {
 	uint16_t recent[4]; /* rules found last */
 	size_t recent_next;
 	size_t unsupported_cnt; /* rows whose rule is not supported */
+	size_t work;            /* call frame instructions executed, see UNWIND_WORK_MAX */
 	struct bstack_page *pages;
 	uint32_t page_cnt, page_shift;
 	bool has_fp_gaps; /* where no row is, step by frame pointer: Go, and files compiled without unwind tables */
