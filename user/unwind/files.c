@@ -13,8 +13,9 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
-#define OPEN_TRIES  64
-#define VDSO_MAX_SZ ((size_t)1 << 20)
+#define OPEN_TRIES   64
+#define READY_MAX_NS (5 * NSEC_PER_SEC) /* samples are not read meanwhile */
+#define VDSO_MAX_SZ  ((size_t)1 << 20)
 
 struct extent {
 	uint32_t first, cnt;
@@ -36,6 +37,7 @@ struct file {
 	struct extent rows, rules;
 	uint32_t tries;
 	enum file_state state;
+	bool is_late; /* its table was waited for in vain */
 	bool is_vdso;
 	bool is_by_inode;   /* id is an inode_id() */
 	uint64_t path_hash; /* then: of the path it was last mapped from; else 0 */
@@ -208,8 +210,10 @@ static void table_order(struct files *f, struct file *file, const struct elfsegs
 		if (segs->seg[i].vaddr < file->base)
 			file->base = segs->seg[i].vaddr;
 	inode_tell(f, file, fd);
-	if (!maker_add(f->maker, (uint32_t)(file - f->v), fd))
-		file->state = FILE_MAKING;
+	if (maker_add(f->maker, (uint32_t)(file - f->v), fd))
+		return;
+	file->state = FILE_MAKING;
+	file->is_late = false;
 }
 
 /* Open the file of a mapping, and have its table made. */
@@ -343,13 +347,27 @@ uint32_t files_get(struct files *f, uint32_t pid, const struct vma *v)
 	return file->tries < OPEN_TRIES ? BSTACK_MODULE_PENDING : BSTACK_MODULE_NONE;
 }
 
-/* Its table, waited for. */
+/* A table that is being made, waited for; then neither it nor what stands behind it is waited for again. */
+static void making_wait(struct files *f, struct file *file)
+{
+	struct pollfd p = { .fd = maker_fd(f->maker), .events = POLLIN };
+	uint64_t until_ns = clock_mono_ns() + READY_MAX_NS, now_ns;
+
+	files_collect(f);
+	while (file->state == FILE_MAKING && (now_ns = clock_mono_ns()) < until_ns) {
+		poll(&p, 1, (int)((until_ns - now_ns) / 1000000) + 1);
+		files_collect(f);
+	}
+	if (file->state != FILE_MAKING)
+		return;
+	for (size_t i = 0; i < f->cnt; i++)
+		f->v[i].is_late = f->v[i].state == FILE_MAKING;
+}
+
 static uint32_t file_ready(struct files *f, struct file *file)
 {
-	struct made_table made;
-
-	while (file->state == FILE_MAKING && maker_take(f->maker, true, &made))
-		table_take(f, &f->v[made.module], &made);
+	if (file->state == FILE_MAKING && !file->is_late)
+		making_wait(f, file);
 	file->used = ++f->uses;
 	return (uint32_t)(file - f->v);
 }

@@ -69,7 +69,7 @@ int unwinder_wake_fd(
 
 /*
  * From the frame in s to its caller, in the file with this build-id, at a link-time address in it; id NULL: in the
- * vdso, at an offset in it. Waits for the file's table if it is being made. 0, else enum bstack_end.
+ * vdso, at an offset in it. Waits for the file's table if it is being made, some seconds at most. 0, else enum bstack_end.
  */
 int unwinder_step(struct unwinder *u, struct stack_rest *s, const struct build_id *id,
 		  uint64_t vaddr);
