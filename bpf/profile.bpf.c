@@ -267,7 +267,8 @@ int on_mm_now(struct bpf_iter__task *ctx)
 	if (mm) {
 		lock_state_read(mm, &lock);
 		now.mm.seq = lock.seq;
-		now.is_steady = is_steady(mm, &lock);
+		/* In the middle of exec the number of execs is still the old program's. */
+		now.is_steady = is_steady(mm, &lock) && !BPF_CORE_READ_BITFIELD(task, in_execve);
 	}
 	bpf_seq_write(ctx->meta->seq, &now, sizeof(now));
 	return 0;

@@ -196,12 +196,12 @@ static __always_inline u32 walk_rows(struct scratch *sc, struct task_struct *tas
 	w->key.b = settings.key_seed[1];
 	w->asked.end = 0;
 	bpf_loop(BSTACK_FRAMES, walk_step, &ctx, 0);
-	if (w->end == BSTACK_END_NO_MAPPING && !w->state.ip)
-		w->is_sure = 1;
-	else if (w->end == BSTACK_END_NO_MAPPING && mm && mapping_ask(sc, task, mm, c)) {
+	if (w->end == BSTACK_END_NO_MAPPING && w->state.ip && mm && mapping_ask(sc, task, mm, c)) {
 		w->cnt--; /* this frame once more */
 		bpf_loop(BSTACK_FRAMES, walk_step, &ctx, 0);
 	}
+	if (w->end == BSTACK_END_NO_MAPPING && !w->state.ip)
+		w->is_sure = 1;
 	if (!w->end)
 		w->end = BSTACK_END_TRUNCATED;
 	return w->cnt;
