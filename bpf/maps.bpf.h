@@ -70,7 +70,7 @@ struct scratch {
 };
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 1); /* set to the number of CPUs before load */
+	__uint(max_entries, 1); /* set before load: one for each CPU's number */
 	__type(key, u32);
 	__type(value, struct scratch);
 } scratches SEC(".maps");

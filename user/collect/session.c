@@ -72,6 +72,23 @@ static int pid_namespace(uint32_t *ret_inum)
 	return 0;
 }
 
+/* Numbers of CPUs go up to here. There may be fewer CPUs: not all numbers need be taken. */
+static uint32_t cpu_numbers(void)
+{
+	int fd CLEANUP(cleanup_close) =
+		open("/sys/devices/system/cpu/possible", O_RDONLY | O_CLOEXEC);
+	char text[4096], *p;
+	ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+
+	if (n <= 0)
+		return BSTACK_CPUS_MAX;
+	text[n] = '\0';
+	p = text + strcspn(text, "\n");
+	while (p > text && p[-1] >= '0' && p[-1] <= '9')
+		p--;
+	return (uint32_t)strtoul(p, NULL, 10) + 1;
+}
+
 static int settings_fill(struct session *s, const struct session_opts *o, struct error *e)
 {
 	struct bstack_settings *set = (struct bstack_settings *)&s->skel->rodata->settings;
@@ -95,8 +112,7 @@ static int settings_fill(struct session *s, const struct session_opts *o, struct
 		return error_errno(e, -err, "cannot find out our pid namespace");
 	err = bpf_map__set_max_entries(s->skel->maps.samples, (uint32_t)ring_sz);
 	if (!err)
-		err = bpf_map__set_max_entries(s->skel->maps.scratches,
-					       (uint32_t)libbpf_num_possible_cpus());
+		err = bpf_map__set_max_entries(s->skel->maps.scratches, cpu_numbers());
 	return err ? error_errno(e, -err, "cannot set the sizes of the buffers") : 0;
 }
 
