@@ -566,6 +566,33 @@ static void death(void)
 	}
 }
 
+static void *page_map(void *at)
+{
+	return mmap(at, PAGE, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1,
+		    0);
+}
+
+/* A walk over the text reads it once: what is mapped meanwhile is seen by the next. */
+static void text_is_read_once(void)
+{
+	char *area = mmap(NULL, 8 * PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	struct procmap *map;
+	struct vma v = {};
+
+	CHECK(page_map(area + PAGE) != MAP_FAILED && page_map(area + 5 * PAGE) != MAP_FAILED);
+	CHECK_EQ(procmap_open(getpid(), 0, &map), 0);
+	procmap_force_text(map);
+	while (v.start != (uint64_t)area + PAGE && CHECK_EQ(procmap_next_exec(map, v.end, &v), 0))
+		;
+	CHECK(page_map(area + 3 * PAGE) != MAP_FAILED);
+	CHECK_EQ(procmap_next_exec(map, v.end, &v), 0);
+	CHECK_EQ(v.start, (uint64_t)area + 5 * PAGE);
+	CHECK_EQ(procmap_next_exec(map, (uint64_t)area + 2 * PAGE, &v), 0);
+	CHECK_EQ(v.start, (uint64_t)area + 3 * PAGE);
+	procmap_close(map);
+	munmap(area, 8 * PAGE);
+}
+
 static void files_that_are_none(void)
 {
 	char path[256];
@@ -699,6 +726,7 @@ int main(int argc, char **argv)
 		TEST(identity),
 		TEST(death),
 		TEST(files_that_are_none),
+		TEST(text_is_read_once),
 		TEST(path_beyond_path_max),
 		TEST(build_id_length_from_the_file),
 		{},

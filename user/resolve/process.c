@@ -440,6 +440,7 @@ int resolver_snapshot(struct resolver *r, pid_t pid)
 	struct procmap *map;
 	struct answer *a;
 	struct vma vma = {};
+	uint64_t asked_ns;
 	int err = process_get(r, (uint32_t)pid, &p);
 
 	if (err)
@@ -449,9 +450,8 @@ int resolver_snapshot(struct resolver *r, pid_t pid)
 		return ask_failed(p, err);
 	if (r->is_text)
 		procmap_force_text(map);
+	asked_ns = clock_mono_ns(); /* an answer may be of the first one's time */
 	for (;;) {
-		uint64_t asked_ns = clock_mono_ns();
-
 		err = procmap_next_exec(map, vma.end, &vma);
 		if (err)
 			break;

@@ -32,6 +32,10 @@ struct procmap {
 	pid_t pid;
 	int fd; /* /proc/PID/maps */
 	bool is_text;
+	/* Of procmap_next_exec(): the text as read at the first step, and how far it has come. */
+	struct buf text;
+	size_t text_at;
+	uint64_t next_addr;
 };
 
 /* Boot time of the leader's start, in clock ticks, is field 22 of stat; the name in field 2 may hold
@@ -101,6 +105,7 @@ void procmap_close(struct procmap *p)
 		return;
 	if (p->fd >= 0)
 		close(p->fd);
+	buf_release(&p->text);
 	free(p);
 }
 
@@ -217,27 +222,60 @@ int maps_line_parse(const char *line, size_t len, struct vma *ret)
 	return 0;
 }
 
-/* First mapping in the text that ends above addr and, if asked, is executable. */
-static int text_search(struct procmap *p, uint64_t addr, bool only_exec, struct vma *ret)
+static int text_read(struct procmap *p, struct buf *ret)
 {
-	struct buf text CLEANUP(buf_release) = {};
-	char *line, *end;
 	int err;
 
 	if (lseek(p->fd, 0, SEEK_SET))
 		return -errno;
-	err = read_all(p->fd, &text, MAPS_MAX_SZ);
+	err = read_all(p->fd, ret, MAPS_MAX_SZ);
 	if (err)
 		return err;
-	if (!text.len)
-		return -ESRCH; /* a dead process has no mappings */
-	for (line = text.data; (end = strchr(line, '\n')); line = end + 1) {
+	return ret->len ? 0 : -ESRCH; /* a dead process has no mappings */
+}
+
+/* From *at on, which is then behind it: the first mapping that ends above addr and, if asked, is executable. */
+static int text_search(const char *text, size_t *at, uint64_t addr, bool only_exec, struct vma *ret)
+{
+	const char *line, *end;
+
+	for (line = text + *at; (end = strchr(line, '\n')); line = end + 1) {
 		if (maps_line_parse(line, (size_t)(end - line), ret))
 			continue;
-		if (ret->end > addr && (!only_exec || ret->kind != VMA_DATA))
+		if (ret->end > addr && (!only_exec || ret->kind != VMA_DATA)) {
+			*at = (size_t)(end + 1 - text);
 			return 0;
+		}
 	}
 	return -ENOENT;
+}
+
+static int text_find(struct procmap *p, uint64_t addr, struct vma *ret)
+{
+	struct buf text CLEANUP(buf_release) = {};
+	size_t at = 0;
+	int err = text_read(p, &text);
+
+	return err ? err : text_search(text.data, &at, addr, false, ret);
+}
+
+/* All of them from one reading: else a process with many mappings would be read for minutes. */
+static int text_next_exec(struct procmap *p, uint64_t addr, struct vma *ret)
+{
+	int err = 0;
+
+	if (!addr || addr != p->next_addr) {
+		buf_release(&p->text);
+		p->text = (struct buf){};
+		p->text_at = 0;
+		err = text_read(p, &p->text);
+	}
+	p->next_addr = 0;
+	if (!err)
+		err = text_search(p->text.data, &p->text_at, addr, true, ret);
+	if (!err)
+		p->next_addr = ret->end;
+	return err;
 }
 
 static int ask(struct procmap *p, uint64_t addr, bool only_exec, struct vma *ret)
@@ -249,7 +287,7 @@ static int ask(struct procmap *p, uint64_t addr, bool only_exec, struct vma *ret
 			    ret);
 	if (err == -ENOTTY || err == -EINVAL) {
 		p->is_text = true;
-		err = text_search(p, addr, only_exec, ret);
+		err = only_exec ? text_next_exec(p, addr, ret) : text_find(p, addr, ret);
 	}
 	if (!err)
 		build_id_read(p, ret);

@@ -38,7 +38,8 @@ int procmap_open(pid_t pid, uint64_t start_ns, struct procmap **ret);
 void procmap_close(struct procmap *p);
 /* The mapping at addr. 0 (also for VMA_HOLE), -ESRCH when the process is gone meanwhile. */
 int procmap_find(struct procmap *p, uint64_t addr, struct vma *ret);
-/* The first executable mapping that ends above addr. -ENOENT: there is no more. */
+/* The first executable mapping that ends above addr. -ENOENT: there is no more. From one to the next it may be an
+ * answer of the time of the first, with addr 0. */
 int procmap_next_exec(struct procmap *p, uint64_t addr, struct vma *ret);
 /* Use the text even where the ioctl works: for tests. */
 void procmap_force_text(struct procmap *p);
