@@ -26,6 +26,7 @@ struct made_elf {
 	uint64_t entry;       /* e_entry */
 	const char *extra;    /* name of the last section, or NULL */
 	uint32_t extra_type;  /* SHT_* */
+	uint64_t extra_flags; /* SHF_* */
 	const void *bytes;    /* its bytes, */
 	size_t sz;            /* so many, */
 	uint64_t extra_vaddr; /* loaded here */
@@ -102,6 +103,7 @@ static uint8_t *elf_made(const struct made_elf *e, size_t *ret_sz)
 		{ .sh_name = 11, .sh_type = SHT_STRTAB, .sh_offset = strings, .sh_size = names_sz },
 		{ .sh_name = 21,
 		  .sh_type = e->extra_type,
+		  .sh_flags = e->extra_flags,
 		  .sh_addr = e->extra_vaddr,
 		  .sh_offset = extra,
 		  .sh_size = e->sz },

@@ -267,15 +267,19 @@ static void files_without_unwind_tables(void)
 		size_t bare_sz;
 		const char *section;
 		uint32_t instead;
+		size_t code_sz; /* of the section, when it is code */
 	} cases[] = {
-		{ 0, NULL, 0 },
-		{ 140, NULL, 0 }, /* 320 bytes of 636 are covered */
-		{ 160, NULL, BSTACK_MODULE_FP },
-		{ 100000, NULL, BSTACK_MODULE_FP },
-		{ 0, ".gopclntab", BSTACK_MODULE_FP },
-		{ 0, ".note.go.buildid", BSTACK_MODULE_FP },
-		{ 0, ".gopher", 0 },
+		{ 0, NULL, 0, 0 },
+		{ 140, NULL, 0, 0 }, /* 320 bytes of 636 are covered */
+		{ 160, NULL, BSTACK_MODULE_FP, 0 },
+		{ 100000, NULL, BSTACK_MODULE_FP, 0 },
+		{ 0, ".gopclntab", BSTACK_MODULE_FP, 0 },
+		{ 0, ".note.go.buildid", BSTACK_MODULE_FP, 0 },
+		{ 0, ".gopher", 0, 0 },
+		{ 100000, ".text", 0, 480 }, /* the rest of the segment is constants */
+		{ 0, ".text", BSTACK_MODULE_FP, 700 },
 	};
+	static const uint8_t bytes[1024];
 
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
 		struct made_elf e = { .id = 1,
@@ -283,8 +287,11 @@ static void files_without_unwind_tables(void)
 				      .bare_sz = cases[i].bare_sz,
 				      .extra = cases[i].section,
 				      .extra_type = SHT_PROGBITS,
-				      .bytes = "go",
-				      .sz = cases[i].section ? 2 : 0 };
+				      .extra_flags = cases[i].code_sz ? SHF_EXECINSTR : 0,
+				      .bytes = bytes,
+				      .sz = cases[i].code_sz   ? cases[i].code_sz
+					    : cases[i].section ? 2
+							       : 0 };
 		struct bstack_row rows[64];
 		struct bstack_page pages[8];
 		struct bstack_rule rules[8];

@@ -510,6 +510,20 @@ static int table_merge(struct unwind_table *t, const struct unwind_table *more)
 	return 0;
 }
 
+/* Bytes of the executable sections: a segment may hold constants, too. 0: not known. */
+static uint64_t sections_code_sz(Elf *elf)
+{
+	Elf_Scn *scn = NULL;
+	uint64_t sz = 0;
+	GElf_Shdr sh;
+
+	while ((scn = elf_nextscn(elf, scn)))
+		if (gelf_getshdr(scn, &sh) && sh.sh_flags & SHF_EXECINSTR &&
+		    sh.sh_type == SHT_PROGBITS)
+			sz += sh.sh_size;
+	return sz;
+}
+
 /*
  * A browser's own code, say, has no unwind tables, and some libraries and assembly linked into it have: what
  * rows cover of such a file is a small part. Where they cover most, a gap is code of which nothing is known.
@@ -576,7 +590,7 @@ static int elf_parse(Elf *elf, struct unwind_table *ret)
 	err = sections_parse(elf, base, &t);
 	if (!err)
 		err = uncovered_add(elf, &t);
-	t.has_fp_gaps = is_go(elf) || is_mostly_bare(&t, code_sz);
+	t.has_fp_gaps = is_go(elf) || is_mostly_bare(&t, sections_code_sz(elf) ?: code_sz);
 	if (!err)
 		err = t.row_cnt > UNWIND_ROWS_MAX ? -E2BIG : unwind_table_index(&t);
 	if (err) {
