@@ -160,7 +160,7 @@ $(O)/bench/cost: selftests/bench/cost.c $(O)/gen/cost.skel.h
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) -O2 -g $(USER_CFLAGS) -o $@ $< $(USER_LIBS)
 
-$(O)/bench/tables: selftests/bench/tables.c $(addprefix $(O)/user/,unwind/table.o unwind/cfi.o base/base.o base/table.o)
+$(O)/bench/tables: selftests/bench/tables.c $(addprefix $(O)/user/,unwind/table.o unwind/cfi.o unwind/uncovered.o base/base.o base/table.o)
 	$(say) CC $@
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) -O2 -g $(USER_CFLAGS) -o $@ $^ $(USER_LIBS)
