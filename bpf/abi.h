@@ -196,9 +196,8 @@ struct unwind_state {
 	__u64 ip, sp;
 	__u64 regs[BSTACK_REGS_ALL + 1]; /* one more: an index is made safe by a mask */
 	__u32 stored;                    /* bit of each enum bstack_reg */
-	__u32 is_caller; /* ip is a return address: the call is the byte before it */
-	__u32 mapping;   /* found last: the first to look at */
-	__u32 unused;
+	__u32 is_caller;               /* ip is a return address: the call is the byte before it */
+	__u32 mapping, mapping_before; /* found last: the first to look at */
 };
 
 /* How the walk of a stack ended. */

@@ -49,6 +49,7 @@
 		(s)->stored = 0;                  \
 		(s)->is_caller = 0;               \
 		(s)->mapping = 0;                 \
+		(s)->mapping_before = 0;          \
 	})
 
 /* The user's registers as the kernel saved them when it was entered. */

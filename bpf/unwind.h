@@ -20,17 +20,25 @@ static inline int unwind_holds(const struct bstack_mapping *m, __u64 ip)
 	return m && m->start <= ip && ip < m->end;
 }
 
-/* The mapping that holds ip, or NULL. Mostly it is the one that held the frame before. */
+/* The mapping that holds ip, or NULL. Mostly it is the one that held the frame before, or that before it. */
 static inline const struct bstack_mapping *unwind_mapping(const struct bstack_process *p,
 							  struct unwind_state *s, __u64 ip)
 {
-	__u32 lo = p->first, cnt = p->cnt;
+	__u32 lo = p->first, cnt = p->cnt, before = s->mapping_before;
 	const struct bstack_mapping *m;
 
 	if (s->mapping - lo < cnt) {
 		m = UNWIND_MAPPING(s->mapping);
 		if (unwind_holds(m, ip))
 			return m;
+	}
+	if (before - lo < cnt) {
+		m = UNWIND_MAPPING(before);
+		if (unwind_holds(m, ip)) {
+			s->mapping_before = s->mapping;
+			s->mapping = before;
+			return m;
+		}
 	}
 	for (int i = 0; i < UNWIND_MAPPING_MAX && cnt > 1; i++) {
 		__u32 half = cnt / 2;
@@ -46,6 +54,7 @@ static inline const struct bstack_mapping *unwind_mapping(const struct bstack_pr
 		}
 	}
 	m = cnt ? UNWIND_MAPPING(lo) : 0;
+	s->mapping_before = s->mapping;
 	s->mapping = lo;
 	return unwind_holds(m, ip) ? m : 0;
 }

@@ -116,8 +116,8 @@ static int host_read(uint64_t addr, void *ret)
 
 #include "bpf/unwind.h"
 
-/* Most look-ups of one step: two searches, the entry that each finds, the mapping found last, the module, the page and
+/* Most look-ups of one step: two searches, the entry that each finds, the two mappings found last, the module, the page and
  * the rule. */
-#define LOOK_UPS_MAX (UNWIND_MAPPING_MAX + UNWIND_SEARCH_MAX + 6)
+#define LOOK_UPS_MAX (UNWIND_MAPPING_MAX + UNWIND_SEARCH_MAX + 7)
 
 #endif

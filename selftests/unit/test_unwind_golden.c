@@ -61,7 +61,7 @@ static int host_read_pair(uint64_t addr, __u64 *ret)
 
 #include "bpf/unwind.h"
 
-#define LOOK_UPS_MAX (UNWIND_MAPPING_MAX + UNWIND_SEARCH_MAX + 6)
+#define LOOK_UPS_MAX (UNWIND_MAPPING_MAX + UNWIND_SEARCH_MAX + 7)
 #define READS_MAX \
 	6 /* of one step: for the CFA 2, rbp, a pair and then one word for the return address */
 

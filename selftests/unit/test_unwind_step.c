@@ -121,7 +121,7 @@ static void nonsense(void)
 
 			host.look_ups = 0;
 			end = unwind_step(&p, &s, &step);
-			if (host.look_ups > UNWIND_MAPPING_MAX + UNWIND_SEARCH_MAX + 6)
+			if (host.look_ups > UNWIND_MAPPING_MAX + UNWIND_SEARCH_MAX + 7)
 				test_fail(__FILE__, __LINE__, "%zu look-ups in one step",
 					  host.look_ups);
 			made++;
