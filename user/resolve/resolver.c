@@ -100,10 +100,11 @@ static struct pending *pending_new(const struct raw_sample *s)
 		    frame_max * (sizeof(struct answer *) + sizeof(struct resolved_frame)) + id_sz +
 		    step_sz + stack_sz + 32; /* rounding */
 	struct pending *p = calloc(1, sz);
-	char *at = (char *)(p + 1);
+	char *at;
 
 	if (!p)
 		return NULL;
+	at = (char *)(p + 1);
 	p->raw = *s;
 	p->sz = sz;
 	p->raw.kernel_ips = part(&at, s->kernel_cnt * sizeof(uint64_t), s->kernel_ips);
