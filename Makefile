@@ -13,6 +13,7 @@ CXX = g++
 CLANG ?= clang-14
 BPFTOOL ?= $(firstword $(wildcard /usr/sbin/bpftool /usr/local/sbin/bpftool) bpftool)
 CLANG_FORMAT ?= clang-format-14
+CLANG_TIDY ?= clang-tidy-14
 
 ifeq ($(V),1)
 Q :=

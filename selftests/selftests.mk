@@ -168,8 +168,18 @@ $(O)/bench/tables: selftests/bench/tables.c $(addprefix $(O)/user/,unwind/table.
 PY_TESTS := $(sort $(wildcard selftests/*/test_*.py selftests/*/test_*.sh))
 ALL_TESTS := $(UNIT_TESTS) $(PY_TESTS) $(LIVE_TESTS)
 
-check-run: $(O)/bstack $(UNIT_TESTS) $(LIVE_TESTS) fixtures fuzz-targets
-	$(Q)O=$(abspath $(O)) BSTACK=$(abspath $(O))/bstack CLANG_FORMAT=$(CLANG_FORMAT) \
+# How user/ and bpf/ are compiled, for the analyzers
+$(O)/compile_commands.json: export USER_COMMAND = $(CC) $(CFLAGS) $(USER_CFLAGS)
+$(O)/compile_commands.json: export BPF_COMMAND = $(CLANG) $(BPF_CFLAGS)
+$(O)/compile_commands.json: Makefile bpf/bpf.mk user/user.mk selftests/selftests.mk selftests/lint/compile_commands.py \
+		$(USER_SRCS) $(wildcard bpf/*.bpf.c)
+	$(say) GEN $@
+	$(Q)mkdir -p $(@D)
+	$(Q)selftests/lint/compile_commands.py $(USER_SRCS) $(wildcard bpf/*.bpf.c) > $@
+
+check-run: $(O)/bstack $(UNIT_TESTS) $(LIVE_TESTS) fixtures fuzz-targets $(O)/compile_commands.json
+	$(Q)O=$(abspath $(O)) BSTACK=$(abspath $(O))/bstack CLANG_FORMAT=$(CLANG_FORMAT) CLANG_TIDY=$(CLANG_TIDY) \
+		CLANG=$(CLANG) \
 		selftests/run -t '$(T)' $(ALL_TESTS)
 
 vm-run: $(O)/bstack $(LIVE_TESTS) fixtures
