@@ -202,14 +202,10 @@ static bool file_vaddr(const struct builder *b, const struct resolved_frame *f,
 		       const struct module **ret_mod, uint64_t *ret_vaddr)
 {
 	const struct module *mod = resolver_module(b->resolver, f->module);
-	const struct elfseg *seg =
-		mod && mod->is_segs_known ? elfsegs_find(&mod->segs, f->off) : NULL;
 
-	if (!seg || f->evidence == EVID_NONE)
-		return false;
 	*ret_mod = mod;
-	*ret_vaddr = seg->vaddr + (f->off - seg->off);
-	return true;
+	return mod && mod->is_segs_known && f->evidence != EVID_NONE &&
+	       elfsegs_vaddr(&mod->segs, f->off, ret_vaddr);
 }
 
 /* Is there no .eh_frame to step by in such memory? What can be known of it is that it may run. */
@@ -278,13 +274,10 @@ static bool step_check(struct builder *b, const struct bstack_step *step, struct
 		if (f->evidence != EVID_VDSO)
 			return false;
 	} else if (place.segs) {
-		const struct elfseg *seg = elfsegs_find(place.segs, f->off);
-
 		mod = resolver_module(b->resolver, f->module);
-		if (f->reason != REASON_NO_BUILD_ID || !seg ||
-		    !unwinder_place_is_path(&place, mod->path))
+		if (f->reason != REASON_NO_BUILD_ID || !unwinder_place_is_path(&place, mod->path) ||
+		    !elfsegs_vaddr(place.segs, f->off, &is_at))
 			return false;
-		is_at = seg->vaddr + (f->off - seg->off);
 	} else if (!file_vaddr(b, f, &mod, &is_at) ||
 		   !build_id_same_bytes(&mod->build_id, place.id)) {
 		return false;

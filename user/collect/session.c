@@ -25,6 +25,7 @@
  */
 #define ARRIVAL_NS (100 * 1000000ULL)
 #define TIDS_MAX   65536
+#define ARRAYS_CNT 6 /* shared with BPF */
 
 struct cpu_event {
 	uint32_t cpu;
@@ -48,7 +49,7 @@ struct session {
 	struct {
 		void *data;
 		size_t sz;
-	} arrays[6]; /* mapped, behind unwind */
+	} arrays[ARRAYS_CNT]; /* mapped, behind unwind and known */
 	bool is_started;
 	bool has_hotplug; /* the set of CPUs must be followed */
 	char online[256]; /* as last read */
@@ -168,19 +169,16 @@ static int known_size(struct session *s, const struct session_opts *o, struct er
 		.ctx = s,
 	};
 	err = bpf_map__set_max_entries(s->skel->maps.known, (uint32_t)o->known_cnt);
-	if (!err)
-		err = bpf_map__set_max_entries(s->skel->maps.known_slots, (uint32_t)o->known_cnt);
 	return err ? error_errno(e, -err, "cannot set the number of known stacks") : 0;
 }
 
-static int arrays_size(struct session *s, const struct session_opts *o, struct error *e)
+static void unwind_size(struct session *s, const struct session_opts *o)
 {
 	/* A row and its part of the index; rules are few */
 	size_t sz = o->rows_sz ? o->rows_sz : SESSION_ROWS_DEFAULT;
 	size_t rows =
 		sz / (BSTACK_ROWS_A_PAGE * sizeof(struct bstack_row) + sizeof(struct bstack_page)) *
 		BSTACK_ROWS_A_PAGE;
-	int err;
 
 	s->unwind = (struct unwind_maps){
 		.row_cnt = rows,
@@ -193,55 +191,64 @@ static int arrays_size(struct session *s, const struct session_opts *o, struct e
 		.inode_set = inode_set,
 		.ctx = s,
 	};
-	err = bpf_map__set_max_entries(s->skel->maps.rows, (uint32_t)s->unwind.row_cnt);
-	if (!err)
-		err = bpf_map__set_max_entries(s->skel->maps.pages, (uint32_t)s->unwind.page_cnt);
-	if (!err)
-		err = bpf_map__set_max_entries(s->skel->maps.rules, (uint32_t)s->unwind.rule_cnt);
-	if (!err)
-		err = bpf_map__set_max_entries(s->skel->maps.modules,
-					       (uint32_t)s->unwind.module_cnt);
-	if (!err)
-		err = bpf_map__set_max_entries(s->skel->maps.mappings,
-					       (uint32_t)s->unwind.mapping_cnt);
-	return err ? error_errno(e, -err, "cannot set the size of the unwind tables") : 0;
 }
 
-/* BPF_F_MMAPABLE arrays, Linux 5.5 */
-static int array_map(struct session *s, size_t i, struct bpf_map *map, size_t sz, void *ret_p,
-		     struct error *e)
-{
-	size_t page = (size_t)sysconf(_SC_PAGESIZE);
-	void *data;
+/* An array of BPF's that is memory of ours, too: BPF_F_MMAPABLE, Linux 5.5. cnt 0: not wanted. */
+struct shared_array {
+	struct bpf_map *map;
+	size_t cnt, elem_sz;
+	void *data_p;
+};
 
-	sz = (sz + page - 1) / page * page;
-	data = mmap(NULL, sz, PROT_READ | PROT_WRITE, MAP_SHARED, bpf_map__fd(map), 0);
-	if (data == MAP_FAILED)
-		return error_errno(e, errno, "cannot map the unwind tables");
-	s->arrays[i].data = data;
-	s->arrays[i].sz = sz;
-	*(void **)ret_p = data;
-	return 0;
+static void shared_arrays(struct session *s, struct shared_array ret[ARRAYS_CNT])
+{
+	struct unwind_maps *u = &s->unwind;
+	const struct shared_array all[ARRAYS_CNT] = {
+		{ s->skel->maps.rows, u->row_cnt, sizeof(*u->rows), &u->rows },
+		{ s->skel->maps.pages, u->page_cnt, sizeof(*u->pages), &u->pages },
+		{ s->skel->maps.rules, u->rule_cnt, sizeof(*u->rules), &u->rules },
+		{ s->skel->maps.modules, u->module_cnt, sizeof(*u->modules), &u->modules },
+		{ s->skel->maps.mappings, u->mapping_cnt, sizeof(*u->mappings), &u->mappings },
+		{ s->skel->maps.known_slots, s->known.slot_cnt, sizeof(*s->known.slots),
+		  &s->known.slots },
+	};
+
+	memcpy(ret, all, sizeof(all));
+}
+
+static int arrays_size(struct session *s, struct error *e)
+{
+	struct shared_array all[ARRAYS_CNT];
+	int err = 0;
+
+	shared_arrays(s, all);
+	for (size_t i = 0; i < ARRAYS_CNT && !err; i++)
+		if (all[i].cnt)
+			err = bpf_map__set_max_entries(all[i].map, (uint32_t)all[i].cnt);
+	return err ? error_errno(e, -err, "cannot set the size of the unwind tables") : 0;
 }
 
 static int arrays_map(struct session *s, struct error *e)
 {
-	struct unwind_maps *u = &s->unwind;
-	int err = array_map(s, 0, s->skel->maps.rows, u->row_cnt * sizeof(*u->rows), &u->rows, e);
+	size_t page = (size_t)sysconf(_SC_PAGESIZE);
+	struct shared_array all[ARRAYS_CNT];
 
-	if (!err)
-		err = array_map(s, 4, s->skel->maps.pages, u->page_cnt * sizeof(*u->pages),
-				&u->pages, e);
-	if (!err)
-		err = array_map(s, 1, s->skel->maps.rules, u->rule_cnt * sizeof(*u->rules),
-				&u->rules, e);
-	if (!err)
-		err = array_map(s, 2, s->skel->maps.modules, u->module_cnt * sizeof(*u->modules),
-				&u->modules, e);
-	if (!err)
-		err = array_map(s, 3, s->skel->maps.mappings, u->mapping_cnt * sizeof(*u->mappings),
-				&u->mappings, e);
-	return err;
+	shared_arrays(s, all);
+	for (size_t i = 0; i < ARRAYS_CNT; i++) {
+		size_t sz = (all[i].cnt * all[i].elem_sz + page - 1) / page * page;
+		void *data;
+
+		if (!sz)
+			continue;
+		data = mmap(NULL, sz, PROT_READ | PROT_WRITE, MAP_SHARED, bpf_map__fd(all[i].map),
+			    0);
+		if (data == MAP_FAILED)
+			return error_errno(e, errno, "cannot map the unwind tables");
+		s->arrays[i].data = data;
+		s->arrays[i].sz = sz;
+		*(void **)all[i].data_p = data;
+	}
+	return 0;
 }
 
 int session_wake_on(struct session *s, int fd)
@@ -271,9 +278,11 @@ static int load(struct session *s, const struct session_opts *o, struct error *e
 		return error_errno(e, errno, "cannot open the BPF programs");
 	err = settings_fill(s, o, e);
 	if (!err && o->has_rows)
-		err = arrays_size(s, o, e);
+		unwind_size(s, o);
 	if (!err && o->known_cnt)
 		err = known_size(s, o, e);
+	if (!err)
+		err = arrays_size(s, e);
 	if (err)
 		return err;
 	bpf_program__set_autoload(s->skel->progs.on_tracepoint, o->event.is_tracepoint);
@@ -288,12 +297,7 @@ static int load(struct session *s, const struct session_opts *o, struct error *e
 			     "allows");
 		return err;
 	}
-	if (o->has_rows)
-		err = arrays_map(s, e);
-	if (!err && o->known_cnt)
-		err = array_map(s, 5, s->skel->maps.known_slots,
-				o->known_cnt * sizeof(*s->known.slots), &s->known.slots, e);
-	return err;
+	return arrays_map(s, e);
 }
 
 static int targets_fill(struct session *s, const struct session_opts *o, struct error *e)

@@ -175,6 +175,15 @@ const struct elfseg *elfsegs_find(const struct elfsegs *s, uint64_t off)
 	return NULL;
 }
 
+bool elfsegs_vaddr(const struct elfsegs *s, uint64_t off, uint64_t *ret)
+{
+	const struct elfseg *seg = elfsegs_find(s, off);
+
+	if (seg)
+		*ret = seg->vaddr + (off - seg->off);
+	return seg;
+}
+
 int elfsegs_open(pid_t pid, uint64_t start, uint64_t end, const char *path,
 		 const struct build_id *id, struct elfsegs *ret, bool *ret_is_by_path)
 {

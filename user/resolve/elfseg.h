@@ -33,5 +33,7 @@ int elfsegs_open(pid_t pid, uint64_t start, uint64_t end, const char *path,
 
 /* The segment that holds file offset off, or NULL. */
 const struct elfseg *elfsegs_find(const struct elfsegs *s, uint64_t off);
+/* The link-time address of file offset off. False: it is in no segment. */
+bool elfsegs_vaddr(const struct elfsegs *s, uint64_t off, uint64_t *ret);
 
 #endif

@@ -166,15 +166,23 @@ void files_hurry(struct files *f)
 	maker_hurry(f->maker);
 }
 
-void files_wait(struct files *f, uint64_t until_ns)
+/* Wait for the next table, until_ns at most, and take what there is. False: that moment has come. */
+static bool collect_next(struct files *f, uint64_t until_ns)
 {
 	struct pollfd p = { .fd = maker_fd(f->maker), .events = POLLIN };
-	uint64_t now_ns;
+	uint64_t now_ns = clock_mono_ns();
 
-	while (!maker_is_idle(f->maker) && (now_ns = clock_mono_ns()) < until_ns) {
-		poll(&p, 1, (int)((until_ns - now_ns) / 1000000) + 1);
-		files_collect(f);
-	}
+	if (now_ns >= until_ns)
+		return false;
+	poll(&p, 1, (int)((until_ns - now_ns) / 1000000) + 1);
+	files_collect(f);
+	return true;
+}
+
+void files_wait(struct files *f, uint64_t until_ns)
+{
+	while (!maker_is_idle(f->maker) && collect_next(f, until_ns))
+		;
 	files_collect(f);
 }
 
@@ -350,14 +358,11 @@ uint32_t files_get(struct files *f, uint32_t pid, const struct vma *v)
 /* A table that is being made, waited for; then neither it nor what stands behind it is waited for again. */
 static void making_wait(struct files *f, struct file *file)
 {
-	struct pollfd p = { .fd = maker_fd(f->maker), .events = POLLIN };
-	uint64_t until_ns = clock_mono_ns() + READY_MAX_NS, now_ns;
+	uint64_t until_ns = clock_mono_ns() + READY_MAX_NS;
 
 	files_collect(f);
-	while (file->state == FILE_MAKING && (now_ns = clock_mono_ns()) < until_ns) {
-		poll(&p, 1, (int)((until_ns - now_ns) / 1000000) + 1);
-		files_collect(f);
-	}
+	while (file->state == FILE_MAKING && collect_next(f, until_ns))
+		;
 	if (file->state != FILE_MAKING)
 		return;
 	for (size_t i = 0; i < f->cnt; i++)
@@ -387,7 +392,6 @@ uint32_t files_ready(struct files *f, const struct build_id *id, uint64_t *ret_b
 uint32_t files_ready_path(struct files *f, const char *path, uint64_t off, uint64_t *ret_pc)
 {
 	uint64_t hash = path_hash(path);
-	const struct elfseg *seg;
 	struct file *file = NULL;
 
 	for (size_t i = 0; i < f->cnt; i++) {
@@ -397,9 +401,13 @@ uint32_t files_ready_path(struct files *f, const char *path, uint64_t off, uint6
 			return BSTACK_MODULE_NONE;
 		file = &f->v[i];
 	}
-	seg = file ? elfsegs_find(&file->segs, off) : NULL;
-	*ret_pc = seg ? seg->vaddr + (off - seg->off) - file->base : 0;
-	return seg || (file && !file->segs.cnt) ? file_ready(f, file) : BSTACK_MODULE_NONE;
+	if (!file)
+		return BSTACK_MODULE_NONE;
+	*ret_pc = file->base; /* of no ELF file: it has no table to look an address up in */
+	if (file->segs.cnt && !elfsegs_vaddr(&file->segs, off, ret_pc))
+		return BSTACK_MODULE_NONE;
+	*ret_pc -= file->base;
+	return file_ready(f, file);
 }
 
 /* The vdso's image is in our own memory, the same as in every process. */
