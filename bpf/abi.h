@@ -43,7 +43,7 @@ struct bstack_settings {
 	__u32 wakeup_sz;      /* wake the reader when so many bytes wait */
 	__u64 key_seed[2];    /* of struct bstack_key: not to be foreseen */
 	__u32 has_known;      /* look stacks up among the known ones */
-	__u32 stack_room; /* stack memory is sent along while it and all that waits are fewer bytes */
+	__u32 stack_room; /* stack memory, and mappings, are sent along while it and all that waits are fewer bytes */
 };
 
 /* Why a whole stack fell back; the numbers of user/base/evidence.h CAUSE_*. */
@@ -67,6 +67,7 @@ struct bstack_counters {
 	__u64 counted;     /* of a known stack: counted there, no record */
 	__u64 vma_asked;   /* mappings asked of the kernel (bpf_find_vma): mmap_lock was tried */
 	__u64 vma_failed;  /* in vain: it was held, or this CPU's unlock slot was taken */
+	__u64 counted_vma; /* of counted: the sequence had moved on, its mappings were the same */
 };
 
 /* One frame of the build-id walk, as the kernel gives it (struct bpf_stack_build_id). */
@@ -223,6 +224,7 @@ struct bstack_step {
 
 #define BSTACK_SAMPLE_TRUNCATED 1U /* the walk reached BSTACK_FRAMES */
 #define BSTACK_SAMPLE_STEADY    2U /* mm.seq holds: no mapping changed while the stack was taken */
+#define BSTACK_SAMPLE_KEY       4U /* it was looked up among the known stacks */
 
 /*
  * An address space at one moment. seq is its mm_lock_seq, which changes with each writer of mmap_lock: two
@@ -249,34 +251,80 @@ struct bstack_mm_now {
 #define BSTACK_STACK_PAGES 16
 
 /*
+ * An executable mapping, as the kernel has it: two that are equal map the same bytes of the same file to the same place.
+ * A file is the same while its inode is, and unchanged while that is (ctime).
+ */
+enum bstack_vma_kind {
+	BSTACK_VMA_OTHER, /* of no file: what runs there may change */
+	BSTACK_VMA_FILE,
+	BSTACK_VMA_VDSO,
+};
+struct bstack_vma {
+	__u64 start, end;
+	__u64 off; /* in the file, of start */
+	__u64 ino;
+	__u64 ctime_ns;
+	__u32 dev; /* major << 20 | minor */
+	__u32 generation;
+	__u32 kind; /* enum bstack_vma_kind */
+	__u32 unused;
+};
+#define BSTACK_VMAS_MAX 8 /* of one stack */
+
+static inline int bstack_vma_same(const struct bstack_vma *a, const struct bstack_vma *b)
+{
+	return a->start == b->start && a->end == b->end && a->off == b->off && a->ino == b->ino &&
+	       a->ctime_ns == b->ctime_ns && a->dev == b->dev && a->generation == b->generation &&
+	       a->kind == b->kind;
+}
+
+/* What the iterator over tasks is asked: the mappings at these addresses. found[i].end 0: no executable one. */
+struct bstack_look {
+	__u32 cnt, unused;
+	__u64 addrs[BSTACK_VMAS_MAX];
+	struct bstack_vma found[BSTACK_VMAS_MAX];
+	__u64 node[32];
+};
+
+/*
  * Known stacks. The key is a hash of everything that makes a sample what it is in the profile: process identity, thread and
  * its name, addresses, how the walk ended. Its slot says in which state of the address space the frames of this stack were
- * known: in the same state they are the same, and the sample is counted there. User space inserts and evicts; BPF looks
- * up and adds.
+ * known: in the same state they are the same, and the sample is counted there. The state is a sequence, or, where that has
+ * moved on, the mappings that the stack's addresses are in. User space inserts and evicts; BPF looks up and adds.
  */
 struct bstack_key {
 	__u64 a, b;
 };
 struct bstack_known {
-	__u64 seq; /* struct bstack_mm; BSTACK_KNOWN_NONE: in no state */
+	__u64 seq; /* struct bstack_mm; BSTACK_KNOWN_NONE: in no state, BSTACK_KNOWN_VMAS: by mappings */
 	__u64 count, weight;
-	__u64 unused;
+	__u32 vma_cnt; /* 0: the sequence alone says */
+	__u32 vmas[BSTACK_VMAS_MAX];
+	__u32 unused;
 };
 #define BSTACK_KNOWN_NONE (~0ULL) /* a sequence has 32 bits */
+#define BSTACK_KNOWN_VMAS (~1ULL)
+
+/* A mapping of a process, shared by the slots of its stacks. */
+struct bstack_known_vma {
+	struct bstack_vma vma;
+	__u64 seq; /* of the process, in which BPF found it last; BSTACK_KNOWN_NONE: in none */
+};
 
 /*
  * A sample in the ring buffer: this header, then
  *	__u64 kernel_ips[kernel_cnt], user_ips[user_cnt]	leaf first
  *	struct bstack_id_frame ids[id_cnt]			same order as user_ips
  *	or struct bstack_step steps[step_cnt]			likewise
- *	and, with stack_sz, struct unwind_state, __u8 stack[stack_sz]	from state.sp's page on
+ *	with stack_sz, struct unwind_state, __u8 stack[stack_sz]	from state.sp's page on
+ *	struct bstack_vma vmas[vma_cnt]		executable mappings that user_ips are in, as far as they were found
  * id_cnt is user_cnt, or 0 when the whole stack fell back. An all-IP stack that nothing explains is
  * sent with CAUSE_SLOT_BUSY and no ids: only the loader can see whether its frames could have had any.
  */
 struct bstack_sample {
 	__u64 time_ns; /* CLOCK_MONOTONIC */
 	struct bstack_mm mm;
-	struct bstack_key key; /* with BSTACK_SAMPLE_STEADY, where known stacks are looked up */
+	struct bstack_key key; /* with BSTACK_SAMPLE_KEY */
 	__u64 weight;          /* the event's period */
 	__u32 pid, tid, cpu;
 	__u16 user_cnt, kernel_cnt;
@@ -285,14 +333,15 @@ struct bstack_sample {
 	__u8 flags;     /* BSTACK_SAMPLE_* */
 	__u16 step_cnt; /* user_cnt when unwound by rows, else 0 */
 	__u8 end;       /* enum bstack_end */
-	__u8 unused;
+	__u8 vma_cnt;
 	__u32 stack_sz;  /* a multiple of BSTACK_STACK_PAGE */
 	__u32 owner_tid; /* who held mmap_lock for writing, with BSTACK_CAUSE_WRITER; else 0 */
 	char comm[BSTACK_COMM_SZ];
 	char owner_comm[BSTACK_COMM_SZ];
 };
 
-#define BSTACK_SAMPLE_DATA_MAX \
-	(2 * BSTACK_FRAMES * sizeof(__u64) + BSTACK_FRAMES * sizeof(struct bstack_id_frame))
+#define BSTACK_SAMPLE_DATA_MAX                                                                \
+	(2 * BSTACK_FRAMES * sizeof(__u64) + BSTACK_FRAMES * sizeof(struct bstack_id_frame) + \
+	 BSTACK_VMAS_MAX * sizeof(struct bstack_vma))
 
 #endif

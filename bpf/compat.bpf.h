@@ -26,6 +26,35 @@ struct mm_struct___6_4 {
 	int mm_lock_seq;
 };
 
+/* From 6.4: equal to mm_lock_seq while a writer changes this mapping. An int at first. */
+struct vm_area_struct___6_4 {
+	unsigned int vm_lock_seq;
+};
+
+/* A file of a stacked file system (overlayfs) is mapped by a file of the one below, from 6.7 in this shape; /proc shows the
+ * upper one. */
+struct backing_file___6_7 {
+	struct path user_path;
+};
+#define FMODE_BACKING (1U << 25)
+
+/* When an inode changed: i_ctime, from 6.6 __i_ctime, from 6.11 two members. Drop the old with 6.10. */
+struct timespec64___6_10 {
+	long long tv_sec;
+	long tv_nsec;
+};
+struct inode___6_5 {
+	struct timespec64___6_10 i_ctime;
+};
+struct inode___6_6 {
+	struct timespec64___6_10 __i_ctime;
+};
+struct inode___6_11 {
+	long long i_ctime_sec;
+	unsigned int i_ctime_nsec;
+};
+#define CTIME_NSEC_MASK 0x3fffffffU /* above: flags of the kernel's, from 6.13 */
+
 #pragma clang attribute pop
 
 /* rw_semaphore.count: who has the lock (kernel/locking/rwsem.c) */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * known.bpf.h - is this stack known, in this state of the address space? Then it is counted, and that is all: no lock, no
- * record. Nothing is inserted here.
+ * record. Nothing is inserted here. Else the mappings that it is in go with its record.
  */
 #ifndef BSTACK_KNOWN_BPF_H
 #define BSTACK_KNOWN_BPF_H
@@ -41,6 +41,7 @@ static __always_inline void key_make(struct scratch *sc, struct bstack_key *ret)
 	if (s->step_cnt) {
 		c.key = sc->walk.key;
 		c.cnt = s->kernel_cnt;
+		key_mix(&c.key, sc->walk.module);
 	}
 	key_mix(&c.key, (u64)s->pid << 32 | s->tid);
 	key_mix(&c.key, s->mm.start_ns);
@@ -54,22 +55,106 @@ static __always_inline void key_make(struct scratch *sc, struct bstack_key *ret)
 	*ret = c.key;
 }
 
-/* True: the sample, whose mm.seq holds, is counted. */
-static __always_inline bool known_count(struct scratch *sc, struct bstack_counters *c)
+/* Is this mapping where it was? Looked at once for each sequence, while that stands still. */
+static __always_inline bool vma_holds(struct scratch *sc, struct mm_struct *mm, u32 i)
+{
+	const struct bstack_sample *s = &sc->sample;
+	struct bstack_known_vma *v = LOOKUP(known_vmas, i);
+	u64 seq;
+
+	if (!v)
+		return false;
+	if (s->flags & BSTACK_SAMPLE_STEADY && v->seq == s->mm.seq)
+		return true;
+	if (!vma_at(mm, v->vma.start, sc->node, &sc->vma, &seq) ||
+	    !bstack_vma_same(&sc->vma, &v->vma))
+		return false;
+	v->seq = seq;
+	return true;
+}
+
+/* Are all mappings of a slot where they were? */
+static __always_inline bool vmas_hold(struct scratch *sc, struct mm_struct *mm,
+				      const struct bstack_known *k)
+{
+	u32 i;
+
+	for (i = 0; i < BSTACK_VMAS_MAX; i++)
+		if (i >= k->vma_cnt || !vma_holds(sc, mm, k->vmas[i]))
+			break;
+	return i && i >= k->vma_cnt;
+}
+
+/* True: the sample is counted. */
+static __always_inline bool known_count(struct scratch *sc, struct mm_struct *mm,
+					struct bstack_counters *c)
 {
 	struct bstack_sample *s = &sc->sample;
 	struct bstack_known *k;
 	u32 *slot;
 
 	key_make(sc, &s->key);
+	s->flags |= BSTACK_SAMPLE_KEY;
 	slot = bpf_map_lookup_elem(&known, &s->key);
 	k = slot ? bpf_map_lookup_elem(&known_slots, slot) : NULL;
-	if (!k || k->seq != s->mm.seq)
+	if (!k || k->seq == BSTACK_KNOWN_NONE)
 		return false;
+	if (!(s->flags & BSTACK_SAMPLE_STEADY) || k->seq != s->mm.seq) {
+		if (!has_vmas() || !vmas_hold(sc, mm, k))
+			return false;
+		c->counted_vma++;
+	}
 	__sync_fetch_and_add(&k->count, 1);
 	__sync_fetch_and_add(&k->weight, s->weight);
 	c->counted++;
 	return true;
+}
+
+/* A walk over the addresses of a sample: of which mappings. */
+struct vmas_ctx {
+	struct scratch *sc;
+	struct mm_struct *mm;
+	u32 ips_off;
+	u64 start, len; /* of the last address */
+};
+
+static long vmas_step(u32 i, struct vmas_ctx *c)
+{
+	struct bstack_sample *s = &c->sc->sample;
+	u32 ip_at = c->ips_off + i * 8, cnt = s->vma_cnt;
+	u64 ip, seq;
+
+	if (ip_at > BSTACK_SAMPLE_DATA_MAX - 8)
+		return 1;
+	ip = *(u64 *)(c->sc->data + ip_at);
+	if (ip - c->start < c->len)
+		return 0;
+	for (u32 k = 0; k < BSTACK_VMAS_MAX; k++) {
+		const struct bstack_vma *v = &c->sc->vmas[k];
+
+		if (k >= cnt)
+			break;
+		if (ip < v->start || ip >= v->end)
+			continue;
+		c->start = v->start;
+		c->len = v->end - v->start;
+		return 0;
+	}
+	if (cnt >= BSTACK_VMAS_MAX)
+		return 1;
+	if (vma_at(c->mm, ip, c->sc->node, &c->sc->vmas[cnt], &seq))
+		s->vma_cnt = cnt + 1;
+	return 0;
+}
+
+/* The mappings that the user's addresses at data[off] are in, those that can be told; none when the ring buffer is short of
+ * room. */
+static __always_inline void vmas_read(struct scratch *sc, struct mm_struct *mm, u32 off)
+{
+	struct vmas_ctx c = { .sc = sc, .mm = mm, .ips_off = off };
+
+	if (has_vmas() && bpf_ringbuf_query(&samples, BPF_RB_AVAIL_DATA) < settings.stack_room)
+		bpf_loop(sc->sample.user_cnt, vmas_step, &c, 0);
 }
 
 #endif

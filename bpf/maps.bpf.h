@@ -52,8 +52,9 @@ struct walk {
 	u32 ips_off;  /* in data */
 	u32 rest_off; /* likewise: where the stack's memory goes */
 	u32 cnt;
-	u32 end;   /* enum bstack_end; 0: goes on */
-	u32 mixed; /* frames that are in key */
+	u32 end;    /* enum bstack_end; 0: goes on */
+	u32 mixed;  /* frames that are in key, with the modules that led to them */
+	u32 module; /* of the last step */
 	struct bstack_key key;
 	u32 is_sure; /* the kernel was asked: at its last address nothing can run */
 	struct bstack_mapping
@@ -66,6 +67,9 @@ struct scratch {
 	struct bstack_sample sample;
 	u8 data[BSTACK_DATA_SZ];
 	u8 steps[BSTACK_STEPS_MAX_SZ]; /* copied behind the addresses when their number is known */
+	struct bstack_vma vmas[BSTACK_VMAS_MAX]; /* likewise, behind everything */
+	struct bstack_vma vma;
+	u64 node[32]; /* of a maple tree */
 	struct walk walk;
 };
 struct {
@@ -150,6 +154,22 @@ struct {
 	__type(key, u32);
 	__type(value, struct bstack_known);
 } known_slots SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, struct bstack_known_vma);
+} known_vmas SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, struct bstack_look);
+} look SEC(".maps");
 
 /* For mappings that are not in a process's table yet. */
 struct {

@@ -14,6 +14,7 @@
 #include "bpf/target.bpf.h"
 #include "bpf/resolve.bpf.h"
 #include "bpf/unwind.bpf.h"
+#include "bpf/vma.bpf.h"
 #include "bpf/known.bpf.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
@@ -42,6 +43,7 @@ static __always_inline void sample_init(struct bstack_sample *s, struct task_str
 	s->flags = 0;
 	s->step_cnt = 0;
 	s->end = BSTACK_END_FP;
+	s->vma_cnt = 0;
 	s->stack_sz = 0;
 	s->owner_tid = 0;
 	__builtin_memset(s->owner_comm, 0, sizeof(s->owner_comm));
@@ -89,6 +91,17 @@ static __always_inline void ids_read(void *ctx, struct scratch *sc, struct mm_st
 		cause_find(s, &before, &after);
 }
 
+/* Mappings behind all else of a sample, which ends at data[at]. Their number. */
+static __always_inline u32 vmas_put(struct scratch *sc, u64 at)
+{
+	struct bstack_sample *s = &sc->sample;
+
+	if (at > BSTACK_DATA_SZ - sizeof(sc->vmas) ||
+	    bpf_probe_read_kernel(sc->data + at, sizeof(sc->vmas), sc->vmas))
+		s->vma_cnt = 0;
+	return s->vma_cnt;
+}
+
 static __always_inline void submit(struct scratch *sc, struct bstack_counters *c)
 {
 	struct bstack_sample *s = &sc->sample;
@@ -96,9 +109,12 @@ static __always_inline void submit(struct scratch *sc, struct bstack_counters *c
 		  s->id_cnt * sizeof(struct bstack_id_frame);
 	u64 flags = BPF_RB_NO_WAKEUP;
 
-	len += sizeof(*s);
 	if (s->stack_sz)
 		len += sizeof(struct unwind_state) + s->stack_sz;
+	KEEP(len);
+	if (s->vma_cnt)
+		len += vmas_put(sc, len) * sizeof(struct bstack_vma);
+	len += sizeof(*s);
 	if (len > sizeof(*sc))
 		len = sizeof(*sc);
 	/* A walk that lacked a table: the sooner the reader makes it, the fewer samples lack it. */
@@ -193,9 +209,14 @@ static __always_inline bool user_read(void *ctx, bool is_perf_event, struct scra
 	/* In the middle of exec an address space is not the one that its identity says. */
 	if (BPF_CORE_READ_BITFIELD(task, in_execve))
 		s->flags &= ~BSTACK_SAMPLE_STEADY;
-	if (settings.has_known && s->flags & BSTACK_SAMPLE_STEADY && s->user_cnt && !s->stack_sz &&
-	    known_count(sc, c))
-		return true;
+	else if (settings.has_known && s->user_cnt) {
+		if (!s->stack_sz && known_count(sc, mm, c))
+			return true;
+		vmas_read(sc, mm, off);
+		/* Those of the same sequence, then, as all else. */
+		if (s->flags & BSTACK_SAMPLE_STEADY)
+			steady_check(s, mm, &before);
+	}
 	if (!settings.has_rows && s->user_cnt) {
 		ids_read(ctx, sc, mm, off + s->user_cnt * 8);
 		if (s->flags & BSTACK_SAMPLE_STEADY)
@@ -231,6 +252,7 @@ static __always_inline int sample_take(void *ctx, bool is_perf_event, u64 weight
 		sc->sample.user_cnt = 0;
 		sc->sample.id_cnt = 0;
 		sc->sample.step_cnt = 0;
+		sc->sample.vma_cnt = 0;
 		sc->sample.stack_sz = 0;
 		sc->sample.flags = 0;
 		sc->sample.cause = BSTACK_CAUSE_NONE;
@@ -251,7 +273,22 @@ int on_tracepoint(void *ctx)
 	return sample_take(ctx, false, 1);
 }
 
-/* One task's address space now: the loader reads its mappings between two looks at this. */
+static __always_inline bool look_at(u32 i, struct mm_struct *mm)
+{
+	struct bstack_look *l = LOOKUP(look, 0);
+	u64 seq;
+
+	if (!l || i >= l->cnt)
+		return false;
+	if (!vma_at(mm, l->addrs[i], l->node, &l->found[i], &seq))
+		l->found[i].end = 0;
+	return true;
+}
+
+/*
+ * One task's address space now: the loader reads its mappings between two looks at this, or asks for some that it knows
+ * to be there.
+ */
 SEC("iter/task")
 int on_mm_now(struct bpf_iter__task *ctx)
 {
@@ -269,6 +306,9 @@ int on_mm_now(struct bpf_iter__task *ctx)
 		now.mm.seq = lock.seq;
 		/* In the middle of exec the number of execs is still the old program's. */
 		now.is_steady = is_steady(mm, &lock) && !BPF_CORE_READ_BITFIELD(task, in_execve);
+		for (u32 i = 0; has_vmas() && i < BSTACK_VMAS_MAX; i++)
+			if (!look_at(i, mm))
+				break;
 	}
 	bpf_seq_write(ctx->meta->seq, &now, sizeof(now));
 	return 0;

@@ -89,7 +89,7 @@ static long walk_step(u32 unused, struct walk_ctx *ctx)
 		return 1;
 	*(u64 *)(ctx->sc->data + ip_at) = w->state.ip;
 	if (settings.has_known && i >= w->mixed) {
-		key_mix(&w->key, w->state.ip);
+		key_mix(&w->key, w->state.ip ^ (u64)w->module << 48);
 		w->mixed = i + 1;
 	}
 	step = (void *)(ctx->sc->steps + step_at);
@@ -98,6 +98,7 @@ static long walk_step(u32 unused, struct walk_ctx *ctx)
 		w->end = unwind_in_mapping(&w->state, &w->asked, step);
 	else
 		w->end = unwind_step(&w->process, &w->state, step);
+	w->module = step->module;
 	return w->end != 0;
 }
 
@@ -193,6 +194,7 @@ static __always_inline u32 walk_rows(struct scratch *sc, struct task_struct *tas
 	w->end = 0;
 	w->is_sure = 0;
 	w->mixed = 0;
+	w->module = 0;
 	w->key.a = settings.key_seed[0];
 	w->key.b = settings.key_seed[1];
 	w->asked.end = 0;

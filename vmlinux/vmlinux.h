@@ -100,8 +100,27 @@ struct rw_semaphore {
 	atomic_long_t owner;
 };
 
+struct maple_tree {
+	void *ma_root;
+};
+
+struct maple_range_64 {
+	unsigned long pivot[15];
+	void *slot[16];
+};
+struct maple_arange_64 {
+	unsigned long pivot[9];
+	void *slot[10];
+};
+
+typedef struct {
+	void *vdso;
+} mm_context_t;
+
 struct mm_struct {
+	struct maple_tree mm_mt;
 	struct rw_semaphore mmap_lock;
+	mm_context_t context;
 };
 
 struct ns_common {
@@ -148,9 +167,19 @@ struct super_block {
 struct inode {
 	struct super_block *i_sb;
 	unsigned long i_ino;
+	unsigned int i_generation;
+};
+
+struct dentry {
+	struct inode *d_inode;
+};
+
+struct path {
+	struct dentry *dentry;
 };
 
 struct file {
+	unsigned int f_mode;
 	struct inode *f_inode;
 };
 
@@ -158,6 +187,7 @@ struct vm_operations_struct;
 struct vm_area_struct {
 	unsigned long vm_start;
 	unsigned long vm_end;
+	struct mm_struct *vm_mm;
 	unsigned long vm_flags;
 	unsigned long vm_pgoff;
 	struct file *vm_file;

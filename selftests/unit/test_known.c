@@ -6,6 +6,7 @@
 #include "test.h"
 
 #include "cmd/known.c"
+#include "cmd/known_vmas.c"
 
 #define SLOTS 8
 #define KEYS  40
@@ -37,17 +38,52 @@ static void told_drop(void *ctx, const struct bstack_key *key)
 	told[key->a].is_used = false;
 }
 
+#define VMAS 6
 static struct bstack_known slots[SLOTS];
+static struct bstack_known_vma vmas[VMAS];
 static const struct known_maps maps = {
-	.slots = slots, .slot_cnt = SLOTS, .put = told_put, .drop = told_drop
+	.slots = slots,
+	.slot_cnt = SLOTS,
+	.vmas = vmas,
+	.vma_cnt = VMAS,
+	.put = told_put,
+	.drop = told_drop,
 };
+
+/* The mappings that there are: by their inodes. */
+static uint64_t mapped[VMAS];
+#define ABSENT 77
+
+static struct bstack_vma vma_of(uint64_t ino)
+{
+	return (struct bstack_vma){ .start = 0x1000 * ino,
+				    .end = 0x1000 * ino + 0x1000,
+				    .ino = ino,
+				    .kind = BSTACK_VMA_FILE };
+}
+
+static bool is_mapped(const struct bstack_vma *v)
+{
+	for (size_t i = 0; i < VMAS; i++) {
+		struct bstack_vma is = vma_of(mapped[i]);
+
+		if (mapped[i] && bstack_vma_same(&is, v))
+			return true;
+	}
+	return false;
+}
 
 /* A sample of stack n in this state. True: it was counted. */
 static bool hit(uint64_t n, uint64_t seq)
 {
 	struct bstack_known *k = told[n].is_used ? &slots[told[n].slot] : NULL;
 
-	if (!k || k->seq != seq)
+	if (!k || k->seq == BSTACK_KNOWN_NONE)
+		return false;
+	for (uint32_t i = 0; k->seq != seq && i < k->vma_cnt; i++)
+		if (!is_mapped(&vmas[k->vmas[i]].vma))
+			return false;
+	if (k->seq != seq && !k->vma_cnt)
 		return false;
 	k->count++;
 	k->weight += 7;
@@ -60,6 +96,8 @@ static struct known *k;
 static void start(void)
 {
 	memset(slots, 0, sizeof(slots));
+	memset(vmas, 0, sizeof(vmas));
+	memset(mapped, 0, sizeof(mapped));
 	memset(told, 0, sizeof(told));
 	put_err = 0;
 	CHECK_EQ(model_init(&m), 0);
@@ -81,10 +119,27 @@ static void finish(void)
 
 static void add(uint64_t n, uint64_t seq, uint32_t sample)
 {
-	struct bstack_key key = { n, ~n };
-	struct bstack_mm mm = { .seq = seq };
+	struct known_stack st = {
+		.key = { n, ~n }, .mm.seq = seq, .is_steady = true, .sample = sample
+	};
 
-	CHECK_EQ(known_add(k, &key, &mm, sample), 0);
+	CHECK_EQ(known_add(k, &st), 0);
+}
+
+/* With up to two mappings; seq ABSENT: in no sequence. */
+static void add_mapped(uint64_t n, uint64_t seq, uint64_t ino1, uint64_t ino2, uint32_t sample)
+{
+	const struct bstack_vma v[] = { vma_of(ino1), vma_of(ino2) };
+	struct known_stack st = {
+		.key = { n, ~n },
+		.mm.seq = seq,
+		.is_steady = seq != ABSENT,
+		.vmas = v,
+		.vma_cnt = ino2 ? 2 : 1,
+		.sample = sample,
+	};
+
+	CHECK_EQ(known_add(k, &st), 0);
 }
 
 static void counted_once(void)
@@ -123,6 +178,87 @@ static void moves_to_another_state(void)
 	known_drain(k);
 	CHECK_EQ(m.samples[5].count, 3);
 	CHECK_EQ(m.samples[9].count, 1);
+	finish();
+}
+
+/* Another sequence, the same mappings: counted; one of them gone: not. */
+static void by_mappings(void)
+{
+	start();
+	mapped[0] = 1;
+	mapped[1] = 2;
+	add_mapped(1, ABSENT, 1, 2, 5);
+	CHECK(hit(1, 4));
+	CHECK(hit(1, 6));
+	mapped[1] = 3;
+	CHECK(!hit(1, 8));
+	mapped[1] = 2;
+	CHECK(hit(1, 10));
+	add_mapped(2, 10, 1, 0, 6); /* shares a mapping, and has a sequence, too */
+	mapped[0] = 0;
+	CHECK(hit(2, 10));
+	CHECK(!hit(2, 12));
+	CHECK_EQ(slots[told[1].slot].vmas[0], slots[told[2].slot].vmas[0]);
+	known_drain(k);
+	CHECK_EQ(m.samples[5].count, 3);
+	CHECK_EQ(m.samples[6].count, 1);
+	/* In no state at all nothing is counted. */
+	add_mapped(3, 10, 1, 0, 7);
+	CHECK_EQ(known_add(k, &(struct known_stack){ .key = { 4, ~4ULL } }), 0);
+	CHECK(!told[4].is_used);
+	finish();
+}
+
+/* A slot never becomes another sample's, nor other mappings', while someone may still count in it. */
+static void late_counts(void)
+{
+	struct bstack_known *old;
+
+	start();
+	mapped[0] = 1;
+	add_mapped(1, ABSENT, 1, 0, 5);
+	old = &slots[told[1].slot];
+	mapped[0] = 2;
+	add_mapped(1, ABSENT, 2, 0, 9); /* the same addresses, of another library */
+	CHECK(old != &slots[told[1].slot]);
+	CHECK_EQ(old->seq, BSTACK_KNOWN_NONE);
+	CHECK_EQ(vmas[old->vmas[0]].vma.ino, 1);
+	old->count++; /* by who found it open */
+	CHECK(hit(1, 2));
+	add_mapped(1, ABSENT, 1, 0, 9); /* one sample, other mappings: as well */
+	CHECK(old != &slots[told[1].slot]);
+	known_drain(k);
+	CHECK_EQ(m.samples[5].count, 1);
+	CHECK_EQ(m.samples[9].count, 1);
+	CHECK_EQ(k->closed_cnt, 0);
+	finish();
+}
+
+/* Mappings that change from stack to stack: each entry is given away only with its last slot. */
+static void mappings_are_shared(void)
+{
+	uint64_t hits = 0;
+
+	start();
+	for (uint64_t i = 0; i < 100; i++) {
+		mapped[0] = 1 + i % 3;
+		mapped[1] = 10 + i;
+		add_mapped(i % 5, ABSENT, mapped[0], mapped[1], (uint32_t)(i % 5));
+		hits += hit(i % 5, 2);
+		for (size_t s = 0; s < SLOTS; s++)
+			for (uint32_t n = 0; n < slots[s].vma_cnt; n++)
+				CHECK(k->vmas->v[slots[s].vmas[n]].ref_cnt > 0);
+		if (i % 2)
+			known_drain(k);
+	}
+	CHECK(hits >= 50); /* two stacks are closed between two drains, and so must some wait */
+	/* No room for a mapping: the stack is known by its sequence alone, or not at all. */
+	known_drain(k);
+	for (uint64_t i = 0; i < 4; i++)
+		add_mapped(30 + i, 2, 100 + i, 200 + i, 0);
+	mapped[0] = 0;
+	CHECK(told[33].is_used && hit(33, 2));
+	CHECK(!hit(33, 4));
 	finish();
 }
 
@@ -214,8 +350,15 @@ static void against_counters(void)
 int main(int argc, char **argv)
 {
 	static const struct test tests[] = {
-		TEST(counted_once), TEST(moves_to_another_state), TEST(makes_room),
-		TEST(map_full),     TEST(against_counters),       {},
+		TEST(counted_once),
+		TEST(moves_to_another_state),
+		TEST(by_mappings),
+		TEST(late_counts),
+		TEST(makes_room),
+		TEST(mappings_are_shared),
+		TEST(map_full),
+		TEST(against_counters),
+		{},
 	};
 
 	return test_main(tests, argc, argv);

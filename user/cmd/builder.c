@@ -313,30 +313,59 @@ static size_t believable_cnt(struct builder *b, const struct resolved_sample *rs
 	return s->user_cnt;
 }
 
+/* Is this frame in one of the mappings that came with the sample? */
+static bool is_in_vmas(const struct raw_sample *s, const struct resolved_frame *f)
+{
+	for (size_t i = 0; i < s->vma_cnt; i++)
+		if (f->ip >= s->vmas[i].start && f->ip < s->vmas[i].end)
+			return s->vmas[i].kind ==
+			       (f->evidence == EVID_VDSO ? BSTACK_VMA_VDSO : BSTACK_VMA_FILE);
+	return false;
+}
+
 /*
  * A stack all of whose frames are known for certain in this state of the address space: the next one like it is proven,
- * and BPF counts it. Code made at run time is no such frame: it changes without a change of mappings.
+ * and BPF counts it; whether this one fell back is its own business. Code made at run time is no such frame: it changes
+ * without a change of mappings.
  */
-static int known_tell(struct builder *b, const struct raw_sample *s, struct frame *frames,
+static int known_tell(struct builder *b, const struct resolved_sample *rs, struct frame *frames,
 		      size_t cnt, struct sample out)
 {
-	uint32_t sample;
+	const struct raw_sample *s = rs->raw;
+	struct known_stack st = {
+		.key = s->key,
+		.mm = s->mm,
+		.pid = s->pid,
+		.is_steady = s->is_steady,
+		.vmas = s->vmas,
+		.vma_cnt = s->vma_cnt,
+	};
 	int err;
 
-	if (!b->known || !s->is_steady || s->rest || s->cause != CAUSE_NONE || !s->user_cnt)
+	if (!b->known || !s->has_key || s->rest || !s->user_cnt)
 		return 0;
 	for (size_t i = 0; i < cnt; i++) {
-		if (frames[i].evidence == EVID_KERNEL)
+		const struct resolved_frame *f;
+
+		if (i < s->kernel_cnt && frames[i].evidence == EVID_KERNEL_TEXT)
+			continue;
+		if (i < s->kernel_cnt)
+			return 0;
+		f = &rs->frames[i - s->kernel_cnt];
+		if (!is_in_vmas(s, f))
+			st.vma_cnt = 0;
+		if (frames[i].evidence == EVID_KERNEL && (s->is_steady || f->is_proven))
 			frames[i].evidence = EVID_PROVEN;
-		if (frames[i].evidence != EVID_PROVEN && frames[i].evidence != EVID_VDSO &&
-		    frames[i].evidence != EVID_KERNEL_TEXT)
+		if (frames[i].evidence != EVID_PROVEN && frames[i].evidence != EVID_VDSO)
 			return 0;
 	}
 	out.count = out.weight = 0;
+	out.cause = CAUSE_NONE;
+	out.lock_owner = 0;
 	err = model_stack(b->model, frames, cnt, &out.stack);
 	if (!err)
-		err = model_sample_at(b->model, &out, &sample);
-	return err ? err : known_add(b->known, &s->key, &s->mm, sample);
+		err = model_sample_at(b->model, &out, &st.sample);
+	return err ? err : known_add(b->known, &st);
 }
 
 static int on_sample(void *ctx, const struct resolved_sample *rs)
@@ -352,6 +381,12 @@ static int on_sample(void *ctx, const struct resolved_sample *rs)
 	enum stop cut;
 	size_t cnt = 0, user_cnt = believable_cnt(b, rs, &cut);
 	int err = 0;
+
+	/* What the walk went by is not what is mapped, and no event may tell. */
+	if (cut == STOP_STALE && unwinder_miss(b->unwinder, s->pid)) {
+		b->model->ledger.lost_memory++;
+		return 0;
+	}
 
 	for (size_t i = 0; i < s->kernel_cnt && !err; i++)
 		err = location_kernel(&b->locations, s->kernel_ips[i], i > 0, &frames[cnt++]);
@@ -378,7 +413,7 @@ static int on_sample(void *ctx, const struct resolved_sample *rs)
 		count(&b->model->ledger, rs, user_cnt);
 	/* Without memory for it the next one is a record again. */
 	if (!err && !cut)
-		known_tell(b, s, frames, cnt, out);
+		known_tell(b, rs, frames, cnt, out);
 	return 0;
 }
 
@@ -387,6 +422,13 @@ static int on_mm(void *ctx, pid_t pid, struct bstack_mm *ret)
 	struct builder *b = ctx;
 
 	return b->session ? session_mm(b->session, pid, ret) : -ENOTSUP;
+}
+
+static int on_vmas(void *ctx, pid_t pid, const uint64_t *addrs, size_t cnt, struct bstack_vma *ret)
+{
+	struct builder *b = ctx;
+
+	return b->session ? session_vmas(b->session, pid, addrs, cnt, ret) : -ENOTSUP;
 }
 
 static void on_module(void *ctx, const struct module *m, pid_t pid, uint64_t start, uint64_t end)
@@ -400,5 +442,6 @@ const struct resolver_ops builder_ops = {
 	.on_sample = on_sample,
 	.on_step = on_step,
 	.on_mm = on_mm,
+	.on_vmas = on_vmas,
 	.on_module = on_module,
 };

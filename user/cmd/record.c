@@ -71,7 +71,7 @@ static const struct opt record_table[] = {
 	  "lost.",
 	  "none" },
 	{ 0, "known-stacks", "N", OPT_U64, FIELD(known_cnt), 0, 1 << 22, "Output",
-	  "How many stacks BPF may count by itself, about 150 bytes each; 65536 by default. 0: "
+	  "How many stacks BPF may count by itself, about 400 bytes each; 65536 by default. 0: "
 	  "every "
 	  "sample is handed over.",
 	  "none" },

@@ -5,6 +5,7 @@
 #include "cmd/known.h"
 #include "cmd/names.h"
 #include "cmd/output.h"
+#include "collect/features.h"
 #include "profile/pprof.h"
 
 #include <dirent.h>
@@ -57,6 +58,9 @@ static int on_sample(void *ctx, const struct bstack_sample *s, size_t sz)
 	const struct bstack_id_frame *frames = (const void *)(ips + s->kernel_cnt + s->user_cnt);
 	const struct bstack_step *steps = (const void *)(frames + s->id_cnt);
 	const struct unwind_state *state = (const void *)(steps + s->step_cnt);
+	const struct bstack_vma *vmas =
+		(const void *)((const char *)state +
+			       (s->stack_sz ? sizeof(*state) + s->stack_sz : 0));
 	struct recording *r = ctx;
 	struct stack_rest rest;
 	struct raw_sample raw = {
@@ -64,6 +68,7 @@ static int on_sample(void *ctx, const struct bstack_sample *s, size_t sz)
 		.mm = s->mm,
 		.is_steady = s->flags & BSTACK_SAMPLE_STEADY,
 		.key = s->key,
+		.has_key = s->flags & BSTACK_SAMPLE_KEY,
 		.weight = s->weight,
 		.pid = s->pid,
 		.tid = s->tid,
@@ -79,6 +84,8 @@ static int on_sample(void *ctx, const struct bstack_sample *s, size_t sz)
 		.step_cnt = s->step_cnt,
 		.end = s->end,
 		.rest = s->stack_sz ? &rest : NULL,
+		.vmas = s->vma_cnt ? vmas : NULL,
+		.vma_cnt = s->vma_cnt,
 	};
 
 	(void)sz; /* checked by the session */
@@ -399,6 +406,9 @@ static int ledger_update(struct recording *r)
 	l->targets_missed = c.bpf.target_lost;
 	l->vma_asked = c.bpf.vma_asked;
 	l->vma_failed = c.bpf.vma_failed;
+	l->counted_vma = c.bpf.counted_vma;
+	l->no_sequence = r->known && !feature_has_sequence();
+	l->known_files = resolver_counters(r->resolver)->files;
 	session_cost(r->session, &l->bpf_runs, &l->bpf_ns);
 	if (r->unwinder) {
 		const struct unwinder_counters *u = unwinder_counters(r->unwinder);

@@ -51,8 +51,10 @@ const struct feature features[] = {
 	  "deleted and replaced files, and those of other mount namespaces, may stay without names",
 	  NULL, false, probe_map_files, "add CAP_CHECKPOINT_RESTORE" },
 	{ "mm_lock_seq", KERNEL, "count of mapping changes (mm_lock_seq)", "Linux 6.4",
-	  "a writer that came and went is not told from a busy slot", NULL, false,
-	  probe_mm_lock_seq, NULL },
+	  "no stack is counted in BPF: every sample is a record; and a writer that came and went "
+	  "is not "
+	  "told from a busy slot",
+	  NULL, false, probe_mm_lock_seq, NULL },
 	{ "per_vma_lock", KERNEL, "locks of single mappings", "Linux 6.4",
 	  "page faults take mmap_lock, so that stacks fall back more often", NULL, false,
 	  probe_vma_lock, NULL },

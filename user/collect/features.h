@@ -42,5 +42,7 @@ int features_can_record(struct error *e);
 int features_verdict(struct error *e);
 /* Shared with session.c: is PREEMPT_RT, by BTF, or where that does not tell by what the kernel says of itself. */
 bool feature_is_rt(void);
+/* Does the kernel count the changes of an address space (mm_lock_seq, Linux 6.4)? */
+bool feature_has_sequence(void);
 
 #endif

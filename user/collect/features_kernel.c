@@ -324,6 +324,11 @@ bool feature_is_rt(void)
 	       is_rt_by_name();
 }
 
+bool feature_has_sequence(void)
+{
+	return struct_has("mm_struct", "mm_lock_seq");
+}
+
 enum feature_state probe_not_rt(char *detail, size_t sz)
 {
 	if (!feature_is_rt())

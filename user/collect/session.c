@@ -25,7 +25,7 @@
  */
 #define ARRIVAL_NS (100 * 1000000ULL)
 #define TIDS_MAX   65536
-#define ARRAYS_CNT 6 /* shared with BPF */
+#define ARRAYS_CNT 8 /* shared with BPF */
 
 struct cpu_event {
 	uint32_t cpu;
@@ -46,6 +46,7 @@ struct session {
 	struct bpf_link *links[3];
 	struct unwind_maps unwind;
 	struct known_maps known;
+	struct bstack_look *look;
 	struct {
 		void *data;
 		size_t sz;
@@ -105,7 +106,7 @@ static int settings_fill(struct session *s, const struct session_opts *o, struct
 	set->has_rows = o->has_rows;
 	set->wakeup_sz = (uint32_t)(ring_sz / 8);
 	set->stack_room = (uint32_t)(ring_sz / 2);
-	set->has_known = o->known_cnt > 0;
+	set->has_known = o->known_cnt > 0 && feature_has_sequence();
 	if (getrandom(set->key_seed, sizeof(set->key_seed), 0) != sizeof(set->key_seed))
 		return error_errno(e, errno, "cannot get random bytes");
 	err = pid_namespace(&set->pidns_inum);
@@ -164,6 +165,7 @@ static int known_size(struct session *s, const struct session_opts *o, struct er
 
 	s->known = (struct known_maps){
 		.slot_cnt = o->known_cnt,
+		.vma_cnt = o->known_cnt,
 		.put = known_put,
 		.drop = known_drop,
 		.ctx = s,
@@ -211,6 +213,9 @@ static void shared_arrays(struct session *s, struct shared_array ret[ARRAYS_CNT]
 		{ s->skel->maps.mappings, u->mapping_cnt, sizeof(*u->mappings), &u->mappings },
 		{ s->skel->maps.known_slots, s->known.slot_cnt, sizeof(*s->known.slots),
 		  &s->known.slots },
+		{ s->skel->maps.known_vmas, s->known.vma_cnt, sizeof(*s->known.vmas),
+		  &s->known.vmas },
+		{ s->skel->maps.look, 1, sizeof(*s->look), &s->look },
 	};
 
 	memcpy(ret, all, sizeof(all));
@@ -341,10 +346,11 @@ static int sample_check(void *ctx, void *data, size_t sz)
 
 	if (sz < sizeof(*r) || r->kernel_cnt > BSTACK_FRAMES || r->user_cnt > BSTACK_FRAMES ||
 	    (r->id_cnt && r->id_cnt != r->user_cnt) || r->step_cnt > r->user_cnt ||
-	    (r->stack_sz && !r->step_cnt) ||
+	    (r->stack_sz && !r->step_cnt) || r->vma_cnt > BSTACK_VMAS_MAX ||
 	    sz < sizeof(*r) + 8UL * (r->kernel_cnt + r->user_cnt) +
 			    r->id_cnt * sizeof(struct bstack_id_frame) +
 			    r->step_cnt * sizeof(struct bstack_step) +
+			    r->vma_cnt * sizeof(struct bstack_vma) +
 			    (r->stack_sz ? sizeof(struct unwind_state) + r->stack_sz : 0))
 		return -EINVAL; /* our own programs wrote it: cannot be */
 	return s->ops->on_sample(s->ctx, r, sz);
@@ -675,13 +681,12 @@ int session_cost(struct session *s, uint64_t *ret_runs, uint64_t *ret_ns)
 }
 
 /* An iterator over one task (Linux 6.1): what it writes is there with the first read. */
-int session_mm(struct session *s, pid_t pid, struct bstack_mm *ret)
+static int mm_now(struct session *s, pid_t pid, struct bstack_mm_now *ret)
 {
 	union bpf_iter_link_info info = { .task.tid = (uint32_t)pid };
 	LIBBPF_OPTS(bpf_link_create_opts, opts, .iter_info = &info, .iter_info_len = sizeof(info));
 	int prog = bpf_program__fd(s->skel->progs.on_mm_now), fd CLEANUP(cleanup_close) = -1;
 	int link CLEANUP(cleanup_close) = bpf_link_create(prog, 0, BPF_TRACE_ITER, &opts);
-	struct bstack_mm_now now;
 	ssize_t len;
 
 	if (link < 0)
@@ -689,11 +694,38 @@ int session_mm(struct session *s, pid_t pid, struct bstack_mm *ret)
 	fd = bpf_iter_create(link);
 	if (fd < 0)
 		return -errno;
-	len = read(fd, &now, sizeof(now));
+	len = read(fd, ret, sizeof(*ret));
 	if (len < 0)
 		return -errno;
-	if (len != sizeof(now))
-		return -ESRCH;
+	return len == sizeof(*ret) ? 0 : -ESRCH;
+}
+
+int session_mm(struct session *s, pid_t pid, struct bstack_mm *ret)
+{
+	struct bstack_mm_now now = {};
+	int err;
+
+	s->look->cnt = 0;
+	err = mm_now(s, pid, &now);
+	if (err)
+		return err;
 	*ret = now.mm;
 	return now.is_steady ? 0 : -EAGAIN;
+}
+
+int session_vmas(struct session *s, pid_t pid, const uint64_t *addrs, size_t cnt,
+		 struct bstack_vma *ret)
+{
+	struct bstack_mm_now now;
+	int err;
+
+	if (cnt > BSTACK_VMAS_MAX)
+		return -E2BIG;
+	memset(s->look, 0, sizeof(*s->look));
+	s->look->cnt = (uint32_t)cnt;
+	memcpy(s->look->addrs, addrs, cnt * sizeof(*addrs));
+	err = mm_now(s, pid, &now);
+	if (!err)
+		memcpy(ret, s->look->found, cnt * sizeof(*ret));
+	return err;
 }

@@ -45,6 +45,8 @@ struct session_ops {
 struct known_maps {
 	struct bstack_known *slots;
 	size_t slot_cnt;
+	struct bstack_known_vma *vmas;
+	size_t vma_cnt;
 	int (*put)(void *ctx, const struct bstack_key *key, uint32_t slot);
 	void (*drop)(void *ctx, const struct bstack_key *key);
 	void *ctx;
@@ -67,6 +69,10 @@ int session_start(struct session *s, struct error *e);
 /* A process's address space now. 0; -EAGAIN: a writer of its mmap_lock is active, or the kernel tells no sequence
  * (before Linux 6.4); -ESRCH; -errno. */
 int session_mm(struct session *s, pid_t pid, struct bstack_mm *ret);
+/* A process's executable mappings at these addresses now, BSTACK_VMAS_MAX at most; end 0: there is none, or it is being
+ * changed, or the kernel does not tell (before Linux 6.4). 0, -errno. */
+int session_vmas(struct session *s, pid_t pid, const uint64_t *addrs, size_t cnt,
+		 struct bstack_vma *ret);
 /* May this process be sampled? Of the processes of a list that is followed over fork, BPF's word; else always true. */
 bool session_may_sample(struct session *s, uint32_t pid);
 /* No more samples; the side band goes on. */

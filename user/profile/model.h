@@ -126,6 +126,9 @@ struct sample {
 	X(unwind_sent, "stacks whose memory came along for want of a table")                \
 	X(unwind_sent_bytes, "bytes of it")                                                 \
 	X(counted, "of the samples: of known stacks, counted in BPF")                       \
+	X(no_sequence, "1: known stacks were wanted, and the kernel has no mm_lock_seq")    \
+	X(counted_vma, "of those: in a changed address space, by their mappings")           \
+	X(known_files, "files whose inode is known")                                        \
 	X(known_evicted, "known stacks that made room for others")                          \
 	X(targets_missed, "children not followed: there were too many targets")             \
 	X(vma_asked, "mappings asked of the kernel while sampling")                         \

@@ -108,6 +108,9 @@ static void samples(struct report *r)
 	if (l->counted)
 		row(r, 2, "counted", l->counted, s->samples,
 		    "of known stacks: in BPF, without a record");
+	else if (l->no_sequence)
+		row(r, 2, "counted", 0, s->samples,
+		    "this kernel has no mm_lock_seq: each sample is a record");
 	if (l->targets_missed)
 		row(r, 2, "targets missed", l->targets_missed, 0,
 		    "children not followed: too many targets");

@@ -114,11 +114,48 @@ static bool decide_valid(struct resolver *r, const struct span *s, const struct 
 /* Nothing executable is there: the snapshot was of all that is. */
 static const struct span nothing = { .kind = VMA_HOLE, .module = UINT32_MAX };
 
+/* What is known of an address: by the sample's own mappings, by all of its process's, by the stream. */
+static const struct span *span_find(const struct resolver *r, const struct process *p,
+				    const struct raw_sample *raw, const struct raw_id *id,
+				    uint64_t addr, struct span *made)
+{
+	const struct span *s;
+
+	if (files_prove(r, raw, addr, made))
+		return made;
+	if (!process_is_checked(p, raw))
+		return mapset_find(&p->maps, addr);
+	s = mapset_find(&p->checked.maps, addr);
+	if (s)
+		return s;
+	/* The kernel's frames want to know more: what is there instead. */
+	return id ? mapset_find(&p->maps, addr) : &nothing;
+}
+
+/*
+ * Can the sample's own mapping be this one? The stream does not show mremap(), so it may be wrong. Inode numbers are of one
+ * file system: of a stacked one the kernel may have told another's.
+ */
+static bool is_agreed(const struct span *s, const struct bstack_vma *v, uint64_t ip)
+{
+	bool is_file = s->kind == VMA_FILE || s->kind == VMA_SHARED_ANON;
+
+	if (!v)
+		return true;
+	if (is_file != (v->kind == BSTACK_VMA_FILE))
+		return false;
+	if (!is_file)
+		return true;
+	return s->off + (ip - s->start) == v->off + (ip - v->start) &&
+	       (!s->ino || s->dev != v->dev || s->ino == v->ino);
+}
+
 bool frame_decide(struct resolver *r, struct process *p, const struct raw_id *id,
 		  const struct raw_sample *raw, struct resolved_frame *f)
 {
-	bool is_checked = process_is_checked(p, raw);
-	const struct span *s = mapset_find(is_checked ? &p->checked.maps : &p->maps, f->ip);
+	struct span made;
+	const struct span *s = span_find(r, p, raw, id, f->ip, &made);
+	const struct bstack_vma *v = sample_vma(raw, f->ip);
 
 	if (f->ip < PAGE_SZ || f->ip >= USER_END) {
 		unresolved(f, REASON_GARBAGE);
@@ -127,13 +164,17 @@ bool frame_decide(struct resolver *r, struct process *p, const struct raw_id *id
 			f->fallback = id->is_valid ? FFB_BAD_OFFSET : FFB_NO_VMA;
 		return true;
 	}
-	if (is_checked && !s) /* the kernel's frames want to know more: what is there instead */
-		s = id ? mapset_find(&p->maps, f->ip) : &nothing;
 	if (!s ||
 	    s->since_ns > raw->time_ns) /* a sample that came late meets a newer mapping: ask */
 		return false;
-	if (id && id->is_valid)
-		return decide_valid(r, s, id, f);
+	if (!is_agreed(s, v, f->ip))
+		return false;
+	if (id && id->is_valid) {
+		bool is_decided = decide_valid(r, s, id, f);
+
+		f->is_proven = is_decided && s->evidence == EVID_PROVEN;
+		return is_decided;
+	}
 	/* A file whose build-id the kernel could not read then may tell it now. */
 	if (s->kind == VMA_FILE && !r->modules[s->module].build_id.sz &&
 	    s->evidence == EVID_TIMELINE)
@@ -141,17 +182,21 @@ bool frame_decide(struct resolver *r, struct process *p, const struct raw_id *id
 	if (id)
 		f->fallback = fallback_of(r, s);
 	decide_ip(r, s, f);
-	return true;
+	/* The stream tells no inode: another file may have been moved there. */
+	f->is_decided = v && s->kind == VMA_FILE && s->evidence == EVID_TIMELINE;
+	return !f->is_decided;
 }
 
 /* The process could not be asked: what the kernel said, and what is known of that file, remain. */
 static void settle_alone(struct resolver *r, const struct process *p, const struct raw_id *id,
-			 uint64_t time_ns, struct resolved_frame *f)
+			 const struct raw_sample *raw, struct resolved_frame *f)
 {
 	const struct span *s = p ? mapset_find(&p->maps, f->ip) : NULL;
+	uint64_t time_ns = raw->time_ns;
 	uint32_t module;
 
-	if (s && s->kind == VMA_FILE && s->since_ns <= time_ns && !(id && id->is_valid)) {
+	if (s && s->kind == VMA_FILE && s->since_ns <= time_ns && !(id && id->is_valid) &&
+	    is_agreed(s, sample_vma(raw, f->ip), f->ip)) {
 		decide_file(r, s, f);
 		f->fallback = id ? FFB_UNKNOWN : f->fallback;
 		return;
@@ -179,13 +224,18 @@ static void settle_alone(struct resolver *r, const struct process *p, const stru
 }
 
 void frame_settle(struct resolver *r, const struct process *p, const struct raw_id *id,
-		  uint64_t time_ns, const struct answer *a, struct resolved_frame *f)
+		  const struct raw_sample *raw, const struct answer *a, struct resolved_frame *f)
 {
+	const struct bstack_vma *v = sample_vma(raw, f->ip);
+	bool is_of_then = a && !a->is_void && a->from_ns <= raw->time_ns;
+
+	if (f->is_decided && (!is_of_then || is_agreed(&a->span, v, f->ip)))
+		return;
 	if (!a) {
-		settle_alone(r, p, id, time_ns, f);
+		settle_alone(r, p, id, raw, f);
 		return;
 	}
-	if (a->is_void || a->from_ns > time_ns) {
+	if (!is_of_then || !is_agreed(&a->span, v, f->ip)) {
 		f->kind = VMA_HOLE;
 		unresolved(f, REASON_CONFLICT);
 		if (id)

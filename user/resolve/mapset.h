@@ -13,6 +13,8 @@
 struct span {
 	uint64_t start, end;
 	uint64_t off; /* in the file, of start */
+	uint64_t ino; /* of the file; 0: not told, as by MMAP2 */
+	uint32_t dev;
 	enum vma_kind kind;
 	uint32_t module;        /* with VMA_FILE: index in the resolver's modules */
 	uint64_t since_ns;      /* known to be so from here on */

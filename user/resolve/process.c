@@ -365,6 +365,8 @@ static int span_make(struct resolver *r, const struct process *p, const struct v
 	*ret = (struct span){ .start = v->start,
 			      .end = v->end,
 			      .off = v->off,
+			      .ino = v->ino,
+			      .dev = v->dev,
 			      .kind = v->kind,
 			      .module = UINT32_MAX,
 			      .evidence = evidence };

@@ -7,6 +7,8 @@
 #include <inttypes.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 /* include/uapi/linux/fs.h of 6.11, written out: Debian 12's headers are of 6.1. */
@@ -27,6 +29,7 @@ struct procmap_query {
 
 #define MAPS_MAX_SZ            ((size_t)64 << 20)
 #define PAGE_SZ                4096ULL
+#define DEV(major, minor)      ((major) << 20 | (minor)) /* as inside the kernel */
 
 struct procmap {
 	pid_t pid;
@@ -151,12 +154,16 @@ static void build_id_read(struct procmap *p, struct vma *v)
 {
 	int fd CLEANUP(cleanup_close) = -1;
 	struct elfsegs segs;
+	struct stat st;
 
 	if (v->kind != VMA_FILE || v->build_id.sz)
 		return;
 	fd = procmap_open_file(p->pid, v->start, v->end, v->path);
-	if (fd >= 0 && !elfsegs_read(fd, &segs))
-		v->build_id = segs.build_id;
+	if (fd < 0 || elfsegs_read(fd, &segs))
+		return;
+	v->build_id = segs.build_id;
+	v->is_id_of_inode = !fstat(fd, &st) && st.st_ino == v->ino &&
+			    DEV(major(st.st_dev), minor(st.st_dev)) == v->dev;
 }
 
 static int query(struct procmap *p, uint64_t addr, uint64_t flags, struct vma *ret)
@@ -186,7 +193,10 @@ static int query(struct procmap *p, uint64_t addr, uint64_t flags, struct vma *r
 	ret->start = q.vma_start;
 	ret->end = q.vma_end;
 	ret->off = q.vma_offset;
+	ret->ino = q.inode;
+	ret->dev = DEV(q.dev_major, q.dev_minor);
 	ret->build_id.sz = q.build_id_size <= BUILD_ID_MAX ? (uint8_t)q.build_id_size : 0;
+	ret->is_id_of_inode = ret->build_id.sz > 0;
 	if (!q.vma_name_size)
 		ret->path[0] = '\0';
 	ret->kind = vma_kind_of(is_too_long ? "/" : ret->path, q.vma_flags & VMA_FLAG_EXECUTABLE);
@@ -196,7 +206,8 @@ static int query(struct procmap *p, uint64_t addr, uint64_t flags, struct vma *r
 int maps_line_parse(const char *line, size_t len, struct vma *ret)
 {
 	char text[PATH_MAX + 128], perms[5];
-	uint64_t start, end, off;
+	uint64_t start, end, off, ino;
+	uint32_t dev_major, dev_minor;
 	int at = 0;
 
 	if (memchr(line, '\0', len))
@@ -205,8 +216,8 @@ int maps_line_parse(const char *line, size_t len, struct vma *ret)
 		len = sizeof(text) - 1; /* what is cut off is of a path too long anyway */
 	memcpy(text, line, len);
 	text[len] = '\0';
-	if (sscanf(text, "%" SCNx64 "-%" SCNx64 " %4s %" SCNx64 " %*x:%*x %*u%n", &start, &end,
-		   perms, &off, &at) != 4 ||
+	if (sscanf(text, "%" SCNx64 "-%" SCNx64 " %4s %" SCNx64 " %x:%x %" SCNu64 "%n", &start,
+		   &end, perms, &off, &dev_major, &dev_minor, &ino, &at) != 7 ||
 	    !at || start >= end || strlen(perms) != 4)
 		return -EINVAL;
 	while (text[at] == ' ')
@@ -214,6 +225,9 @@ int maps_line_parse(const char *line, size_t len, struct vma *ret)
 	ret->start = start;
 	ret->end = end;
 	ret->off = off;
+	ret->ino = ino;
+	ret->dev = DEV(dev_major, dev_minor);
+	ret->is_id_of_inode = false;
 	ret->kind = vma_kind_of(text + at, perms[2] == 'x');
 	ret->path[0] = '\0';
 	if (strlen(text + at) < sizeof(ret->path))

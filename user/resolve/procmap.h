@@ -24,8 +24,11 @@ enum vma_kind {
 struct vma {
 	uint64_t start, end;
 	uint64_t off; /* in the file, of start */
+	uint64_t ino;
+	uint32_t dev; /* major << 20 | minor */
 	enum vma_kind kind;
 	struct build_id build_id;
+	bool is_id_of_inode; /* the build-id was read from this very inode */
 	char path[PATH_MAX];
 };
 

@@ -59,6 +59,8 @@ void resolver_free(struct resolver *r)
 	for (size_t i = 0; i < r->module_cnt; i++)
 		free(r->modules[i].path);
 	free(r->modules);
+	free(r->files);
+	hmap_release(&r->file_map);
 	free(r->processes);
 	free(r->items);
 	hmap_release(&r->module_map);
@@ -96,9 +98,10 @@ static struct pending *pending_new(const struct raw_sample *s)
 	size_t id_sz = s->ids ? s->user_cnt * sizeof(struct raw_id) : 0;
 	size_t step_sz = s->step_cnt * sizeof(*s->steps);
 	size_t stack_sz = s->rest ? s->rest->sz : 0;
+	size_t vma_sz = s->vma_cnt * sizeof(*s->vmas);
 	size_t sz = sizeof(struct pending) + (s->kernel_cnt + frame_max) * sizeof(uint64_t) +
 		    frame_max * (sizeof(struct answer *) + sizeof(struct resolved_frame)) + id_sz +
-		    step_sz + stack_sz + 32; /* rounding */
+		    step_sz + vma_sz + stack_sz + 32; /* rounding */
 	struct pending *p = calloc(1, sz);
 	char *at;
 
@@ -118,6 +121,7 @@ static struct pending *pending_new(const struct raw_sample *s)
 	p->id_cnt = id_sz ? s->user_cnt : 0;
 	p->raw.ids = p->ids;
 	p->raw.steps = step_sz ? part(&at, step_sz, s->steps) : NULL;
+	p->raw.vmas = vma_sz ? part(&at, vma_sz, s->vmas) : NULL;
 	if (s->rest) {
 		p->rest = *s->rest;
 		p->rest.bytes = part(&at, stack_sz, s->rest->bytes);
@@ -244,12 +248,13 @@ static int frames_decide(struct resolver *r, struct process *p, struct pending *
 			continue;
 		err = process_ask(r, p, f->ip, s->raw.time_ns, &a);
 		if (!a) {
-			frame_settle(r, p, id_of(s, i), s->raw.time_ns, NULL, f);
+			frame_settle(r, p, id_of(s, i), &s->raw, NULL, f);
 			continue;
 		}
 		a->ref_cnt++;
 		s->waits[i] = a;
 		s->wait_cnt++;
+		s->block_cnt += !f->is_decided;
 		if (a->ready_ns > s->ready_ns)
 			s->ready_ns = a->ready_ns;
 	}
@@ -285,7 +290,7 @@ static int sample_decide(struct resolver *r, struct process *p, struct pending *
 {
 	int err = frames_decide(r, p, s, first);
 
-	while (!err && !s->wait_cnt && s->has_rest && rest_step(r, s))
+	while (!err && !s->block_cnt && s->has_rest && rest_step(r, s))
 		err = frames_decide(r, p, s, s->raw.user_cnt - 1);
 	return err;
 }
@@ -314,6 +319,8 @@ static int sample_replay(struct resolver *r, struct pending *s)
 	if (!err)
 		err = process_check(r, p, &s->raw);
 	if (!err)
+		err = files_learn(r, p, &s->raw);
+	if (!err)
 		err = sample_decide(r, p, s, 0);
 	if (!s->wait_cnt) {
 		int sink_err = deliver(r, s);
@@ -327,6 +334,20 @@ static int sample_replay(struct resolver *r, struct pending *s)
 	return err;
 }
 
+/* Frame i was decided, its callers looked for by the file that was thought to be there, and it is another. */
+static void walk_cut(struct pending *s, size_t i)
+{
+	for (size_t k = i + 1; k < s->raw.user_cnt; k++) {
+		if (s->waits[k])
+			answer_put(s->waits[k]);
+		s->waits[k] = NULL;
+	}
+	s->raw.user_cnt = i + 1;
+	s->raw.is_truncated = false;
+	s->raw.end = BSTACK_END_NO_TABLE;
+	s->has_rest = false;
+}
+
 /* Its answers hold; a walk that goes on may have to wait for more. */
 static int waiting_settle(struct resolver *r, struct pending *s, uint64_t now_ns)
 {
@@ -334,13 +355,20 @@ static int waiting_settle(struct resolver *r, struct pending *s, uint64_t now_ns
 	int err;
 
 	for (size_t i = 0; i < s->raw.user_cnt; i++) {
+		struct resolved_frame *f = &s->frames[i];
+		bool was_decided = f->is_decided;
+
 		if (!s->waits[i])
 			continue;
-		frame_settle(r, NULL, id_of(s, i), s->raw.time_ns, s->waits[i], &s->frames[i]);
+		frame_settle(r, NULL, id_of(s, i), &s->raw, s->waits[i], f);
 		answer_put(s->waits[i]);
 		s->waits[i] = NULL;
+		if (s->raw.rest && was_decided && f->reason == REASON_CONFLICT &&
+		    i + 1 >= s->raw.step_cnt)
+			walk_cut(s, i);
 	}
 	s->wait_cnt = 0;
+	s->block_cnt = 0;
 	if (!s->has_rest)
 		return 0;
 	err = process_get(r, s->raw.pid, &p);

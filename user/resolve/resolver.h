@@ -16,6 +16,10 @@
  * A process's mappings that were read between two looks at its mm_lock_seq, which found the same, hold for every
  * sample with that sequence, whatever the time: then its frames are proven, and wait for nothing.
  *
+ * A sample may bring the mappings of its addresses along (struct bstack_vma): those of a file whose build-id is known prove
+ * its frames as well, in whatever state the address space is. A file is known by its inode: from a process that was
+ * looked at as above, or by asking /proc about such a mapping and then finding it still there.
+ *
  * Frames are never attributed on a guess: what stays unknown says why (enum reason). One thread.
  */
 #ifndef BSTACK_RESOLVE_RESOLVER_H
@@ -52,7 +56,8 @@ struct raw_sample {
 	uint64_t time_ns;
 	struct bstack_mm mm; /* with pid, the process identity; seq holds when is_steady */
 	bool is_steady;
-	struct bstack_key key; /* with is_steady */
+	struct bstack_key key; /* with has_key */
+	bool has_key;
 	uint64_t weight;
 	uint32_t pid, tid;
 	enum cause cause;
@@ -68,6 +73,9 @@ struct raw_sample {
 	size_t step_cnt;
 	uint8_t end;                   /* enum bstack_end */
 	const struct stack_rest *rest; /* or NULL */
+	const struct bstack_vma
+		*vmas; /* mappings that user_ips are in, as far as they were found */
+	size_t vma_cnt;
 };
 
 enum map_event_kind {
@@ -107,6 +115,8 @@ struct resolved_frame {
 	int8_t fallback; /* enum frame_fallback when only this frame fell back; -1: not */
 	bool is_caller;  /* ip is a return address */
 	bool is_fp_step; /* its caller was found by frame pointer, for want of unwind information */
+	bool is_decided; /* by the stream, unless /proc contradicts: inside the resolver */
+	bool is_proven;  /* by its mapping, too, where the evidence is the kernel's own build-id */
 };
 
 /* What comes out: raw for its plain fields (its ids are not kept), frames for its user_ips. */
@@ -128,6 +138,10 @@ struct resolver_ops {
 	/* The process's address space now. 0 and it is steady; else -EAGAIN (a writer is active), -errno. NULL: cannot be
 	 * asked. */
 	int (*on_mm)(void *ctx, pid_t pid, struct bstack_mm *ret);
+	/* The process's executable mappings at cnt addresses now; end 0: it cannot be told. 0, -errno. NULL: cannot be
+	 * asked. */
+	int (*on_vmas)(void *ctx, pid_t pid, const uint64_t *addrs, size_t cnt,
+		       struct bstack_vma *ret);
 	/* A module was met, in this process's mapping, maybe for the last time: keep what you need
 	 * of its file. pid 0: only the path is known. */
 	void (*on_module)(void *ctx, const struct module *m, pid_t pid, uint64_t start,
@@ -139,6 +153,7 @@ struct resolver_counters {
 	uint64_t queries;     /* of /proc */
 	uint64_t waits;       /* samples that waited for an answer */
 	uint64_t checks;      /* mappings read as a whole, between two looks */
+	uint64_t files;       /* inodes whose build-id is known */
 };
 
 struct resolver;

@@ -62,9 +62,19 @@ struct pending {
 	struct stack_rest rest;
 	bool has_rest; /* the walk goes on from rest.state */
 	uint64_t ready_ns;
-	size_t wait_cnt, sz;
+	size_t wait_cnt;  /* frames that wait */
+	size_t block_cnt; /* of those, whose caller cannot be looked for meanwhile */
+	size_t sz;
 	bool is_inconsistent;
 	struct pending *next;
+};
+
+/* A file by its inode, unchanged. */
+struct known_file {
+	uint64_t ino, ctime_ns;
+	uint32_t dev, generation;
+	uint32_t module;             /* UINT32_MAX: not known yet */
+	uint64_t again_ns, pause_ns; /* when to ask again, and how long to wait then */
 };
 
 struct resolver {
@@ -73,6 +83,9 @@ struct resolver {
 	struct module *modules;
 	size_t module_cnt, module_cap;
 	struct hmap module_map;
+	struct known_file *files;
+	size_t file_cnt, file_cap;
+	struct hmap file_map;
 	struct process *processes;
 	size_t process_cap;
 	struct pid_table pids; /* slots in processes */
@@ -112,12 +125,21 @@ int module_intern(struct resolver *r, const struct build_id *id, const char *pat
 void module_open(struct resolver *r, uint32_t module, pid_t pid, uint64_t start, uint64_t end,
 		 const char *path);
 
+/* vmafile.c: files by their inodes */
+/* Of the sample's mappings, learn what is known of p for certain, or can be asked of it now. */
+int files_learn(struct resolver *r, struct process *p, const struct raw_sample *s);
+/* The sample's own mapping of addr, or NULL. */
+const struct bstack_vma *sample_vma(const struct raw_sample *s, uint64_t addr);
+/* What the sample's own mappings prove about addr. False: nothing. */
+bool files_prove(const struct resolver *r, const struct raw_sample *s, uint64_t addr,
+		 struct span *ret);
+
 /* frame.c: the decision about one frame */
 /* With what the mapset knows: true when decided; false: /proc must be asked. */
 bool frame_decide(struct resolver *r, struct process *p, const struct raw_id *id,
 		  const struct raw_sample *raw, struct resolved_frame *f);
 /* With the answer it waited for, NULL when there is none. */
 void frame_settle(struct resolver *r, const struct process *p, const struct raw_id *id,
-		  uint64_t time_ns, const struct answer *a, struct resolved_frame *f);
+		  const struct raw_sample *raw, const struct answer *a, struct resolved_frame *f);
 
 #endif

@@ -1,0 +1,442 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * test_resolve_vmas.c - samples that bring the mappings of their addresses along: which of them prove a frame, which
+ * contradict what the stream told, and what is asked for how often. The process is this one; what BPF would find is the test's.
+ */
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+
+#include "resolve_made.h"
+
+/* What on_vmas says of the one address it is asked for. */
+static struct {
+	struct bstack_vma now;
+	int err;
+	size_t calls;
+} looks;
+
+static struct bstack_mm mm_now;
+static int mm_err;
+
+static int made_vmas(void *ctx, pid_t pid, const uint64_t *addrs, size_t cnt,
+		     struct bstack_vma *ret)
+{
+	(void)ctx;
+	CHECK_EQ(pid, getpid());
+	looks.calls++;
+	for (size_t i = 0; i < cnt; i++) {
+		CHECK(addrs[i] == looks.now.start || !looks.now.end);
+		ret[i] = looks.now;
+	}
+	return looks.err;
+}
+
+static int made_mm(void *ctx, pid_t pid, struct bstack_mm *ret)
+{
+	(void)ctx;
+	(void)pid;
+	*ret = mm_now;
+	return mm_err;
+}
+
+/* One caller, then the root. */
+static uint64_t caller;
+static size_t steps;
+
+static int made_step(void *ctx, struct stack_rest *rest, const struct resolved_frame *f)
+{
+	(void)ctx;
+	CHECK_EQ(f->ip, steps ? caller : rest->state.ip);
+	rest->state.ip = caller;
+	rest->state.is_caller = 1;
+	return steps++ ? BSTACK_END_ROOT : 0;
+}
+
+static const struct resolver_ops vmas_ops = {
+	.on_sample = made_sample,
+	.on_step = made_step,
+	.on_mm = made_mm,
+	.on_vmas = made_vmas,
+	.on_module = made_module,
+};
+
+static struct loaded libc;
+static struct bstack_vma libc_vma; /* as the kernel has it */
+
+static void open_with(struct made *m, const struct bstack_vma *now)
+{
+	*m = (struct made){};
+	looks.now = *now;
+	looks.err = 0;
+	looks.calls = 0;
+	mm_err = -EAGAIN;
+	if (resolver_new(&vmas_ops, m, &m->r))
+		abort();
+}
+
+static uint64_t code(void)
+{
+	return loaded_ip(&libc, libc.seg_off + 0x100);
+}
+
+static void sample(struct made *m, uint32_t pid, uint64_t time_ns, uint64_t ip,
+		   const struct bstack_vma *v)
+{
+	struct raw_sample s = made_raw(pid, time_ns, &ip, 1, NULL);
+
+	s.cause = CAUSE_NONE;
+	s.vmas = v;
+	s.vma_cnt = v ? 1 : 0;
+	CHECK_EQ(resolver_sample(m->r, &s), 0);
+}
+
+/* The segment's pages, and what stat() says of the file: no reading of /proc/PID/maps. */
+static bool setup(void)
+{
+	struct stat st;
+
+	if (!CHECK(loaded_get("libc.so", &libc)) || !CHECK(!stat(libc.path, &st)))
+		return false;
+	libc_vma = (struct bstack_vma){
+		.start = (libc.base + libc.seg_vaddr) & ~4095ULL,
+		.end = (libc.base + libc.seg_vaddr + libc.seg_sz + 4095) & ~4095ULL,
+		.off = libc.seg_off & ~4095ULL,
+		.ino = st.st_ino,
+		.ctime_ns =
+			(uint64_t)st.st_ctim.tv_sec * NSEC_PER_SEC + (uint64_t)st.st_ctim.tv_nsec,
+		.dev = major(st.st_dev) << 20 | minor(st.st_dev),
+		.generation = 5,
+		.kind = BSTACK_VMA_FILE,
+	};
+	return true;
+}
+
+/* Asked once, and looked at behind the answer; then every mapping of this inode proves, anywhere, of anyone. */
+static void one_question(void)
+{
+	struct bstack_vma elsewhere;
+	struct made m;
+
+	if (!setup())
+		return;
+	open_with(&m, &libc_vma);
+	sample(&m, (uint32_t)getpid(), 50, code(), &libc_vma);
+	sample(&m, (uint32_t)getpid(), 51, code() + 1, &libc_vma);
+	elsewhere = libc_vma;
+	elsewhere.start = 0x700000000000;
+	elsewhere.end = elsewhere.start + 0x3000;
+	elsewhere.off = libc_vma.off + 0x1000;
+	sample(&m, NOBODY, 52, elsewhere.start + 0x10, &elsewhere);
+	CHECK_EQ(resolver_advance(m.r, 60), 0);
+	CHECK(resolver_is_idle(m.r)); /* nothing waited for the stream */
+	CHECK_EQ(m.cnt, 3);
+	CHECK_FRAME(&m, 0, EVID_PROVEN, REASON_NO, libc.seg_off + 0x100);
+	CHECK_FRAME(&m, 1, EVID_PROVEN, REASON_NO, libc.seg_off + 0x101);
+	CHECK_FRAME(&m, 2, EVID_PROVEN, REASON_NO, elsewhere.off + 0x10);
+	CHECK(build_id_same_bytes(&resolver_module(m.r, m.got[2].f[0].module)->build_id,
+				  &libc.build_id));
+	CHECK_EQ(looks.calls, 1);
+	CHECK_EQ(resolver_counters(m.r)->files, 1);
+	made_close(&m);
+}
+
+/* Whatever the look behind the answer, or the answer itself, has other than the sample's: nothing is learned. */
+static void not_the_same(void)
+{
+	static const struct {
+		size_t off;
+		bool is_narrow;
+	} members[] = {
+		{ offsetof(struct bstack_vma, end), false },
+		{ offsetof(struct bstack_vma, off), false },
+		{ offsetof(struct bstack_vma, ino), false },
+		{ offsetof(struct bstack_vma, ctime_ns), false },
+		{ offsetof(struct bstack_vma, dev), true },
+		{ offsetof(struct bstack_vma, generation), true },
+		{ offsetof(struct bstack_vma, kind), true },
+	};
+	struct made m;
+
+	if (!setup())
+		return;
+	for (size_t i = 0; i < ARRAY_SIZE(members); i++) {
+		struct bstack_vma other = libc_vma;
+
+		if (members[i].is_narrow)
+			++*(uint32_t *)((char *)&other + members[i].off);
+		else
+			*(uint64_t *)((char *)&other + members[i].off) += 4096;
+		open_with(&m, &other); /* it was replaced before the look */
+		sample(&m, (uint32_t)getpid(), 50, code(), &libc_vma);
+		CHECK_EQ(resolver_advance(m.r, 60), 0);
+		CHECK_EQ(resolver_counters(m.r)->files, 0);
+		CHECK_EQ(looks.calls, 1);
+		made_close(&m);
+	}
+	/* The mapping that the sample saw, and that is there now again, is not the one /proc has told. */
+	for (size_t i = 0; i < 4; i++) {
+		struct bstack_vma other = libc_vma;
+
+		other.end += i == 0 ? 4096 : 0;
+		other.off += i == 1 ? 4096 : 0;
+		other.ino += i == 2;
+		other.dev += i == 3;
+		open_with(&m, &other);
+		sample(&m, (uint32_t)getpid(), 50, code(), &other);
+		CHECK_EQ(resolver_advance(m.r, 60), 0);
+		CHECK_EQ(resolver_counters(m.r)->files, 0);
+		made_close(&m);
+	}
+	open_with(&m, &libc_vma); /* no look at all */
+	looks.err = -ESRCH;
+	sample(&m, (uint32_t)getpid(), 50, code(), &libc_vma);
+	CHECK_EQ(resolver_advance(m.r, 60), 0);
+	CHECK_EQ(resolver_counters(m.r)->files, 0);
+	made_close(&m);
+}
+
+/* A process all of whose mappings were read between two looks teaches its files by the way. */
+static void learned_from_checked(void)
+{
+	uint64_t ip = code();
+	struct raw_sample s;
+	struct made m;
+
+	if (!setup())
+		return;
+	open_with(&m, &libc_vma);
+	mm_err = 0;
+	mm_now = (struct bstack_mm){ .start_ns = self_start_ns(), .exec_id = 1, .seq = 6 };
+	s = made_raw((uint32_t)getpid(), 50, &ip, 1, NULL);
+	s.mm.seq = 6;
+	s.is_steady = true;
+	s.vmas = &libc_vma;
+	s.vma_cnt = 1;
+	CHECK_EQ(resolver_sample(m.r, &s), 0);
+	sample(&m, NOBODY, 51, code(), &libc_vma);
+	CHECK_EQ(resolver_advance(m.r, 60), 0);
+	CHECK_EQ(m.cnt, 2);
+	CHECK_FRAME(&m, 1, EVID_PROVEN, REASON_NO, libc.seg_off + 0x100);
+	CHECK_EQ(looks.calls, 0);
+	made_close(&m);
+}
+
+/* What cannot be learned is not asked for with each sample. */
+static void questions_are_few(void)
+{
+	struct bstack_vma other;
+	struct made m;
+
+	if (!setup())
+		return;
+	other = libc_vma;
+	other.generation++;
+	open_with(&m, &other);
+	for (uint64_t i = 0; i < 1000; i++)
+		sample(&m, (uint32_t)getpid(), 50 + i, code(), &libc_vma);
+	CHECK_EQ(resolver_advance(m.r, 2000), 0);
+	CHECK(looks.calls >= 1 && looks.calls < 20);
+	CHECK_EQ(resolver_finish(m.r), 0);
+	CHECK_EQ(m.cnt, 1000);
+	made_close(&m);
+}
+
+/* The stream says one file, the sample another: moved there by mremap(), of which no event tells. */
+static void stream_is_contradicted(void)
+{
+	struct bstack_vma at = {
+		.start = 0x500000, .end = 0x502000, .off = 0x3000, .ino = 9, .kind = BSTACK_VMA_FILE
+	};
+	struct bstack_vma other_off = at, anonymous = at;
+	struct made m;
+
+	if (!setup())
+		return;
+	other_off.off = 0x4000;
+	anonymous.kind = BSTACK_VMA_OTHER;
+	open_with(&m, &at);
+	event_mmap(&m, 10, NOBODY, 0x500000, 0x502000, 0x3000, 1, VMA_FILE);
+	event_mmap(&m, 11, NOBODY, 0x600000, 0x602000, 0, 0, VMA_ANON);
+	sample(&m, NOBODY, 20, 0x500010, NULL);
+	sample(&m, NOBODY, 21, 0x500010, &at); /* nobody can be asked: the stream's word stands */
+	sample(&m, NOBODY, 22, 0x500010, &other_off);
+	sample(&m, NOBODY, 23, 0x500010, &anonymous);
+	CHECK_EQ(resolver_advance(m.r, 60), 0);
+	CHECK_EQ(resolver_finish(m.r), 0);
+	CHECK_EQ(m.cnt, 4);
+	CHECK_FRAME(&m, 0, EVID_TIMELINE, REASON_NO, 0x3010);
+	CHECK_FRAME(&m, 1, EVID_TIMELINE, REASON_NO, 0x3010);
+	CHECK_EQ(m.got[2].f[0].evidence, EVID_NONE);
+	CHECK_EQ(m.got[3].f[0].evidence, EVID_NONE);
+	made_close(&m);
+}
+
+/* The stream says a file of another build-id than the one that is there, and can be asked about. */
+static void answer_contradicts_stream(void)
+{
+	struct bstack_vma other;
+	struct made m;
+
+	if (!setup())
+		return;
+	/* Learning fails, so that the decision is left to the stream and the answer. */
+	open_with(&m, &libc_vma);
+	looks.err = -ESRCH;
+	event_mmap(&m, 10, (uint32_t)getpid(), libc_vma.start, libc_vma.end, libc_vma.off, 1,
+		   VMA_FILE);
+	other = libc_vma;
+	other.ino++;
+	sample(&m, (uint32_t)getpid(), 20, code(),
+	       &other); /* neither the stream's nor the answer's */
+	sample(&m, (uint32_t)getpid(), 21, code(), &libc_vma);
+	CHECK_EQ(resolver_advance(m.r, 60), 0);
+	CHECK(!resolver_is_idle(m.r)); /* /proc was asked, and the stream must pass its answer */
+	CHECK_EQ(resolver_finish(m.r), 0);
+	CHECK_EQ(m.cnt, 2);
+	CHECK_FRAME(&m, 0, EVID_NONE, REASON_CONFLICT, 0);
+	CHECK_FRAME(&m, 1, EVID_TIMELINE, REASON_NO, libc.seg_off + 0x100);
+	made_close(&m);
+
+	/* It was mapped anew since: the answer is of later, and says nothing. */
+	open_with(&m, &libc_vma);
+	looks.err = -ESRCH;
+	event_mmap(&m, 10, (uint32_t)getpid(), libc_vma.start, libc_vma.end, libc_vma.off, 1,
+		   VMA_FILE);
+	sample(&m, (uint32_t)getpid(), 20, code(), &other);
+	CHECK_EQ(resolver_advance(m.r, 25), 0);
+	event_mmap(&m, 30, (uint32_t)getpid(), libc_vma.start, libc_vma.end, libc_vma.off, 2,
+		   VMA_FILE);
+	CHECK_EQ(resolver_advance(m.r, 60), 0);
+	CHECK_EQ(resolver_finish(m.r), 0);
+	CHECK_EQ(m.cnt, 1);
+	CHECK_FRAME(&m, 0, EVID_TIMELINE, REASON_NO, libc.seg_off + 0x100);
+	CHECK(m.got[0].f[0].module != UINT32_MAX &&
+	      resolver_module(m.r, m.got[0].f[0].module)->build_id.bytes[0] == 1);
+	made_close(&m);
+}
+
+static void sample_rest(struct made *m, uint32_t pid, uint64_t time_ns, uint64_t ip,
+			const struct bstack_vma *v)
+{
+	struct raw_sample s = made_raw(pid, time_ns, &ip, 1, NULL);
+	struct stack_rest rest = { .state.ip = ip };
+	struct bstack_step step = {};
+
+	s.cause = CAUSE_NONE;
+	s.vmas = v;
+	s.vma_cnt = 1;
+	s.steps = &step;
+	s.step_cnt = 1;
+	s.rest = &rest;
+	s.end = BSTACK_END_NO_TABLE;
+	steps = 0;
+	CHECK_EQ(resolver_sample(m->r, &s), 0);
+}
+
+/*
+ * A walk that goes on is made at once, by what the stream says at that moment. Should the answer contradict, then what was
+ * found by the wrong file goes.
+ */
+static void rest_of_a_walk(void)
+{
+	struct bstack_vma at = {
+		.start = 0x500000, .end = 0x502000, .off = 0x3000, .ino = 9, .kind = BSTACK_VMA_FILE
+	};
+	struct bstack_vma other;
+	struct made m;
+
+	if (!setup())
+		return;
+	open_with(&m, &at);
+	caller = 0x500800;
+	event_mmap(&m, 10, NOBODY, 0x500000, 0x502000, 0x3000, 1, VMA_FILE);
+	sample_rest(&m, NOBODY, 20, 0x500010, &at);
+	CHECK_EQ(resolver_advance(m.r, 60), 0);
+	CHECK_EQ(m.cnt, 1);
+	CHECK_EQ(m.got[0].cnt, 2);
+	CHECK_FRAME(&m, 0, EVID_TIMELINE, REASON_NO, 0x3010);
+	CHECK_EQ(m.got[0].f[1].off, 0x3800);
+	made_close(&m);
+
+	for (int i = 0; i < 3; i++) { /* agrees; contradicts; would, but is of later */
+		other = libc_vma;
+		other.ino += i > 0;
+		caller = code() + 0x40;
+		open_with(&m, &libc_vma);
+		looks.err = -ESRCH;
+		event_mmap(&m, 10, (uint32_t)getpid(), libc_vma.start, libc_vma.end, libc_vma.off,
+			   1, VMA_FILE);
+		sample_rest(&m, (uint32_t)getpid(), 20, code(), &other);
+		CHECK_EQ(resolver_advance(m.r, 25), 0);
+		CHECK(!resolver_is_idle(m.r));
+		CHECK_EQ(steps, 2);
+		if (i == 2)
+			event(&m, MAP_EVENT_EXEC, 26, (uint32_t)getpid(), 0);
+		CHECK_EQ(resolver_advance(m.r, clock_mono_ns() + NSEC_PER_SEC), 0);
+		CHECK(resolver_is_idle(m.r));
+		CHECK_EQ(m.cnt, 1);
+		CHECK_EQ(m.got[0].cnt, i == 1 ? 1 : 2);
+		if (i == 1)
+			CHECK_FRAME(&m, 0, EVID_NONE, REASON_CONFLICT, 0);
+		else
+			CHECK_FRAME(&m, 0, EVID_TIMELINE, REASON_NO, libc.seg_off + 0x100);
+		made_close(&m);
+	}
+}
+
+static void vdso(void)
+{
+	struct bstack_vma v = { .start = 0x7fff0000, .end = 0x7fff2000, .kind = BSTACK_VMA_VDSO };
+	struct made m;
+
+	if (!setup())
+		return;
+	open_with(&m, &v);
+	sample(&m, NOBODY, 50, 0x7fff0123, &v);
+	CHECK_EQ(resolver_advance(m.r, 60), 0);
+	CHECK_EQ(m.cnt, 1);
+	CHECK_FRAME(&m, 0, EVID_VDSO, REASON_NO, 0x123);
+	CHECK_EQ(looks.calls, 0);
+	made_close(&m);
+}
+
+/* The kernel's own build-id, and its mapping: proven when they agree. */
+static void with_build_id(void)
+{
+	struct raw_id id = { .is_valid = true };
+	uint64_t ip = code();
+	struct made m;
+
+	if (!setup())
+		return;
+	for (int i = 0; i < 2; i++) {
+		struct raw_sample s = made_raw((uint32_t)getpid(), 50, &ip, 1, &id);
+
+		id.build_id = libc.build_id;
+		id.build_id.bytes[0] ^= (uint8_t)i;
+		id.off = libc.seg_off + 0x100;
+		s.vmas = &libc_vma;
+		s.vma_cnt = 1;
+		open_with(&m, &libc_vma);
+		CHECK_EQ(resolver_sample(m.r, &s), 0);
+		CHECK_EQ(resolver_advance(m.r, 60), 0);
+		CHECK_EQ(resolver_finish(m.r), 0);
+		CHECK_EQ(m.cnt, 1);
+		CHECK_EQ(m.got[0].f[0].is_proven, i == 0);
+		CHECK_EQ(m.got[0].f[0].evidence, i == 0 ? EVID_KERNEL : EVID_NONE);
+		made_close(&m);
+	}
+}
+
+int main(int argc, char **argv)
+{
+	static const struct test tests[] = {
+		TEST(one_question),           TEST(not_the_same),
+		TEST(learned_from_checked),   TEST(questions_are_few),
+		TEST(stream_is_contradicted), TEST(answer_contradicts_stream),
+		TEST(rest_of_a_walk),         TEST(vdso),
+		TEST(with_build_id),          {},
+	};
+
+	return test_main(tests, argc, argv);
+}

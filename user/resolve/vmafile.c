@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * vmafile.c - which build-id an inode has: what a sample's own mappings need to prove its frames.
+ *
+ * An inode number is given to another file once its inode is gone; but one with the same generation and time of change is
+ * the one it was, unchanged, and has been there all the time in between. So an answer of /proc about a mapping of inode
+ * N holds for a sample of before when that mapping, of this very inode, is still there after the answer.
+ */
+#include "resolve/resolver_impl.h"
+
+#define FILES_MAX    ((size_t)1 << 18)
+#define PAUSE_NS     (20 * 1000000ULL)
+#define PAUSE_MAX_NS (10 * NSEC_PER_SEC)
+
+static uint64_t hash_of(const struct bstack_vma *v)
+{
+	const uint64_t words[] = { v->ino, v->ctime_ns, (uint64_t)v->dev << 32 | v->generation };
+
+	return hash_bytes(words, sizeof(words), 3);
+}
+
+static struct known_file *file_find(const struct resolver *r, const struct bstack_vma *v)
+{
+	struct hmap_iter it;
+
+	for (uint32_t i = hmap_first(&r->file_map, hash_of(v), &it); i != HMAP_NONE;
+	     i = hmap_next(&r->file_map, &it)) {
+		struct known_file *f = &r->files[i];
+
+		if (f->ino == v->ino && f->ctime_ns == v->ctime_ns && f->dev == v->dev &&
+		    f->generation == v->generation)
+			return f;
+	}
+	return NULL;
+}
+
+/* Found or made; NULL in *ret: there are too many. */
+static int file_get(struct resolver *r, const struct bstack_vma *v, struct known_file **ret)
+{
+	int err;
+
+	*ret = file_find(r, v);
+	if (*ret)
+		return 0;
+	err = array_reserve(&r->files, &r->file_cap, r->file_cnt + 1, sizeof(*r->files), FILES_MAX);
+	if (!err)
+		err = hmap_add(&r->file_map, hash_of(v), (uint32_t)r->file_cnt);
+	if (err)
+		return err == -E2BIG ? 0 : err;
+	*ret = &r->files[r->file_cnt++];
+	**ret = (struct known_file){ .ino = v->ino,
+				     .ctime_ns = v->ctime_ns,
+				     .dev = v->dev,
+				     .generation = v->generation,
+				     .module = UINT32_MAX };
+	return 0;
+}
+
+static void file_learn(struct resolver *r, struct known_file *f, uint32_t module)
+{
+	if (f->module != UINT32_MAX || !r->modules[module].build_id.sz)
+		return;
+	f->module = module;
+	r->counters.files++;
+}
+
+/* All of the process's mappings are known in the sample's state: this one, too. */
+static void learn_checked(struct resolver *r, const struct process *p, const struct bstack_vma *v,
+			  struct known_file *f)
+{
+	const struct span *s = mapset_find(&p->checked.maps, v->start);
+
+	if (s && s->kind == VMA_FILE && s->start == v->start && s->end == v->end &&
+	    s->off == v->off)
+		file_learn(r, f, s->module);
+}
+
+/* Mappings of one process whose files are not known, and what /proc says of each. */
+struct question {
+	size_t cnt;
+	struct bstack_vma vmas[BSTACK_VMAS_MAX];
+	uint64_t addrs[BSTACK_VMAS_MAX];
+	uint32_t modules[BSTACK_VMAS_MAX]; /* UINT32_MAX: no answer of this inode */
+};
+
+static bool is_answer(const struct vma *a, const struct bstack_vma *v)
+{
+	return a->kind == VMA_FILE && a->start == v->start && a->end == v->end &&
+	       a->off == v->off && a->ino == v->ino && a->dev == v->dev && a->is_id_of_inode &&
+	       a->build_id.sz;
+}
+
+static int proc_ask(struct resolver *r, const struct process *p, struct question *q)
+{
+	struct procmap *map;
+	struct vma a;
+	int err = procmap_open((pid_t)p->pid, p->start_ns, &map);
+
+	if (err)
+		return err;
+	if (r->is_text)
+		procmap_force_text(map);
+	for (size_t i = 0; i < q->cnt && !err; i++) {
+		r->counters.queries++;
+		err = procmap_find(map, q->vmas[i].start, &a);
+		if (err || !is_answer(&a, &q->vmas[i]))
+			continue;
+		err = module_intern(r, &a.build_id, a.path, &q->modules[i]);
+		if (!err)
+			module_open(r, q->modules[i], (pid_t)p->pid, a.start, a.end, a.path);
+	}
+	procmap_close(map);
+	return err;
+}
+
+/* Ask, then look: what is still the same was so when it was asked for. */
+static int question_ask(struct resolver *r, const struct process *p, struct question *q)
+{
+	struct bstack_vma now[BSTACK_VMAS_MAX];
+	int err = proc_ask(r, p, q);
+
+	if (!err)
+		err = r->ops->on_vmas(r->ctx, (pid_t)p->pid, q->addrs, q->cnt, now);
+	for (size_t i = 0; i < q->cnt; i++) {
+		struct known_file *f = file_find(r, &q->vmas[i]);
+
+		if (!err && q->modules[i] != UINT32_MAX && bstack_vma_same(&now[i], &q->vmas[i])) {
+			file_learn(r, f, q->modules[i]);
+			continue;
+		}
+		f->pause_ns = f->pause_ns ? 2 * f->pause_ns : PAUSE_NS;
+		if (f->pause_ns > PAUSE_MAX_NS)
+			f->pause_ns = PAUSE_MAX_NS;
+		f->again_ns = clock_mono_ns() + f->pause_ns;
+	}
+	return err == -ENOMEM ? err : 0;
+}
+
+int files_learn(struct resolver *r, struct process *p, const struct raw_sample *s)
+{
+	bool is_checked = process_is_checked(p, s);
+	struct question q = {};
+	uint64_t now_ns = 0;
+
+	for (size_t i = 0; i < s->vma_cnt; i++) {
+		const struct bstack_vma *v = &s->vmas[i];
+		struct known_file *f;
+		int err;
+
+		if (v->kind != BSTACK_VMA_FILE)
+			continue;
+		err = file_get(r, v, &f);
+		if (err)
+			return err;
+		if (!f || f->module != UINT32_MAX)
+			continue;
+		if (is_checked) {
+			learn_checked(r, p, v, f);
+			continue;
+		}
+		now_ns = now_ns ?: clock_mono_ns();
+		if (f->again_ns > now_ns)
+			continue;
+		q.vmas[q.cnt] = *v;
+		q.addrs[q.cnt] = v->start;
+		q.modules[q.cnt++] = UINT32_MAX;
+	}
+	return q.cnt && r->ops->on_vmas ? question_ask(r, p, &q) : 0;
+}
+
+const struct bstack_vma *sample_vma(const struct raw_sample *s, uint64_t addr)
+{
+	for (size_t i = 0; i < s->vma_cnt; i++)
+		if (addr >= s->vmas[i].start && addr < s->vmas[i].end)
+			return &s->vmas[i];
+	return NULL;
+}
+
+bool files_prove(const struct resolver *r, const struct raw_sample *s, uint64_t addr,
+		 struct span *ret)
+{
+	const struct bstack_vma *v = sample_vma(s, addr);
+	const struct known_file *f;
+
+	if (!v || v->kind == BSTACK_VMA_OTHER)
+		return false;
+	*ret = (struct span){ .start = v->start,
+			      .end = v->end,
+			      .off = v->off,
+			      .kind = VMA_VDSO,
+			      .module = UINT32_MAX,
+			      .evidence = EVID_PROVEN };
+	if (v->kind == BSTACK_VMA_VDSO)
+		return true;
+	f = file_find(r, v);
+	ret->kind = VMA_FILE;
+	ret->module = f ? f->module : UINT32_MAX;
+	return ret->module != UINT32_MAX;
+}
