@@ -19,7 +19,7 @@ $(O)/unit/%: $(O)/asan/selftests/unit/%.o $(ASAN_OBJS)
 # Fixtures: small programs whose stacks the tests know. -O0 keeps every frame pointer.
 FIXTURE_CFLAGS := -O0 -g -fno-omit-frame-pointer -Wall -Wextra -Werror -D_GNU_SOURCE -pthread
 FIXTURES := $(addprefix $(O)/fixtures/,chain storm dlswap forkbomb jit deep work execer_a execer_b \
-	swapcount count_a.so count_b.so swap_a.so swap_b.so deep_a.so deep_b.so fail_alloc.so \
+	swapcount count_a.so count_b.so swapways bare_a.so bare_b.so swapexec_a swapexec_b swap_a.so swap_b.so deep_a.so deep_b.so fail_alloc.so \
 	unwound_pie unwound_nopie unwound_static unwound_cet unwound_noplt unwound_musl thrown \
 	mixed mixed_fp bare_fp.so bare_debug.so bare_noid.so jit_unwound)
 # The same program in the ways that programs are built, all without frame pointers.
@@ -106,6 +106,14 @@ $(O)/fixtures/count_%.so: selftests/fixtures/countlib.c selftests/fixtures/fixtu
 	$(say) FIXTURE $@
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(FIXTURE_CFLAGS) -DNAME=$* -shared -fPIC -o $@ $<
+$(O)/fixtures/bare_a.so $(O)/fixtures/bare_b.so: $(O)/fixtures/bare_%.so: selftests/fixtures/barecount.c
+	$(say) FIXTURE $@
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(FIXTURE_CFLAGS) -DNAME=$* -shared -fPIC -o $@ $<
+$(O)/fixtures/swapexec_%: selftests/fixtures/swapexec.c selftests/fixtures/fixture.h
+	$(say) FIXTURE $@
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(FIXTURE_CFLAGS) -DNAME=$* -static -no-pie -o $@ $<
 $(O)/fixtures/swap_%.so: selftests/fixtures/swaplib.c
 	$(say) FIXTURE $@
 	$(Q)mkdir -p $(@D)

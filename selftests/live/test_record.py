@@ -95,9 +95,9 @@ def test_one_thread():
         ktap.eq({t for t, _, _ in rec.folded.stacks}, {"chain-thread"}, "threads")
 
 
-def storm(way):
+def storm(way, *args):
     with temp_dir() as d:
-        rec, _ = record(d, f"--unwind={way}", "-F", truth.rate(9973), "--", ktap.fixture("storm"), 4, 2)
+        rec, _ = record(d, f"--unwind={way}", *args, "-F", truth.rate(9973), "--", ktap.fixture("storm"), 4, 2)
         rec.exact()
         no_wrong(rec)
         all_healed(rec)
@@ -113,11 +113,19 @@ def storm(way):
 
 
 def test_storm_by_frame_pointer():
-    rec = storm("fp")
+    """Each stack is asked of the kernel, and falls back where a writer has the lock."""
+    rec = storm("fp", "--known-stacks", 0)
     if truth.IS_RT:
         ktap.eq(rec.ledger["fallback"]["rt"], rec.ledger["user_samples"], "stacks that fell back, as all have to")
     else:
         assert rec.ledger["fallback"]["writer"] > truth.share(100), rec.ledger
+
+
+def test_storm_of_known_stacks():
+    """The same by frame pointer, but that BPF knows most of the stacks, and asks for nothing."""
+    led = storm("fp").ledger
+    assert led["counted_vma"] > truth.share(0.5) * led["samples"] or truth.IS_RT, led
+    assert led["fell_back"] < 0.5 * led["samples"] or truth.IS_SLOW, led
 
 
 def test_storm_by_rows():

@@ -1,0 +1,117 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+"""
+test_known_moved.py - known stacks of processes whose mappings change all the time. Heap churn alone costs them nothing;
+and whatever takes the place of code, in whatever way and however fast, no call is counted for what was there before: each
+call of either library is told apart from the other's, to the last one, at one address.
+"""
+import os
+import sys
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import truth  # noqa: E402
+from test_evidence import needs_sequence  # noqa: E402
+from truth import ktap, record, temp_dir  # noqa: E402
+
+CALLS = {"a": 300, "b": 500}
+GETPID = ("-e", "syscalls:sys_enter_getpid")
+
+
+def leaves(folded):
+    found = {}
+    for _, frames, count in folded.stacks:
+        leaf = frames[-1] if frames else "(none)"
+        found[leaf] = found.get(leaf, 0) + count
+    return found
+
+
+def swapped(kind, unwind, rounds, batches=1, pause_ms=0, share=0.1):
+    """Both libraries, `rounds` times each: the recording, whose calls were all told apart."""
+    made = {n: int(share * calls) for n, calls in CALLS.items()}
+    args = [kind, rounds, batches, pause_ms, 1]
+    for name, calls in made.items():
+        args += [ktap.fixture(f"bare_{name}.so"), calls]
+    with temp_dir() as d:
+        rec, _ = record(d, f"--unwind={unwind}", *GETPID, "--", ktap.fixture("swapways"), *args)
+    rec.exact()
+    ktap.eq(rec.ledger["lost_ring"], 0, "lost")
+    found = leaves(rec.folded)
+    what = f"calls, {kind}, {unwind}, unresolved {found.get('[unknown]')}"
+    # No event tells of mremap(): until the files are known, a stack may stay unresolved. It is never another's.
+    missing = found.pop("[unknown]", 0) if kind == "mremap" else 0
+    for name, calls in made.items():
+        rest = rounds * batches * calls - found.pop(f"fx_{name}_bare", 0)
+        assert 0 <= rest <= missing, f"{what}: {rest} of {name} are missing"
+        missing -= rest
+    ktap.eq((missing, found), (0, {}), what)
+    return rec
+
+
+def check_way(kind):
+    needs_sequence()
+    for unwind in ("rows", "fp"):
+        # So long that the stacks become known; a thread moves the sequence all the time.
+        led = swapped(kind, unwind, 3, 4, 150, 1).ledger
+        assert led["counted_vma"] > truth.share(0.2) * led["samples"], f"{kind}, {unwind}: {led}"
+        assert led["counted_vma"] <= led["counted"], led
+        # As fast as it goes: the other one comes before, while and after this one becomes known.
+        swapped(kind, unwind, 300 if kind == "pid" or truth.IS_SLOW else 1500)
+
+
+def test_mapped_over():
+    check_way("over")
+
+
+def test_unmapped_and_mapped():
+    check_way("unmap")
+
+
+def test_moved():
+    check_way("mremap")
+
+
+def test_protected():
+    check_way("mprotect")
+
+
+def test_number_of_a_process_reused():
+    check_way("pid")
+
+
+def test_exec():
+    """Two programs with code at one address, in one process, which execute each other."""
+    needs_sequence()
+    rounds, batches = 6, 3
+    for unwind in ("rows", "fp"):
+        with temp_dir() as d:
+            rec, _ = record(d, f"--unwind={unwind}", *GETPID, "--", ktap.fixture("swapexec_a"), rounds, CALLS["a"],
+                            batches, ktap.fixture("swapexec_b"))
+        rec.exact()
+        want = {f"fx_{n}_exec": rounds // 2 * batches * c for n, c in CALLS.items()}
+        ktap.eq(leaves(rec.folded), want, f"calls, {unwind}")
+        # Of a static program the frame pointers lead astray at last: such a stack is never known.
+        if unwind == "rows":
+            assert rec.ledger["counted"] > truth.share(0.2) * rec.ledger["samples"], rec.ledger
+
+
+def test_heap_churn_costs_nothing():
+    """A program that does nothing but map and unmap memory: its stacks are counted all the same."""
+    needs_sequence()
+    for unwind in ("rows", "fp"):
+        proc = truth.start("storm", 60, 1)
+        try:
+            with temp_dir() as d:
+                rec, _ = record(d, f"--unwind={unwind}", "-F", truth.rate(1999), "-p", proc.pid, "-d", 3)
+        finally:
+            proc.kill()
+            proc.wait()
+        rec.exact()
+        count, wrong = truth.check_frames(rec.folded)
+        assert count and not wrong, wrong[:5]
+        led = rec.ledger
+        assert led["counted_vma"] > truth.share(0.5) * led["samples"], led
+        assert led["frames"]["proven"] > truth.share(0.5) * sum(led["frames"].values()), led["frames"]
+
+
+if __name__ == "__main__":
+    ktap.main(globals())
