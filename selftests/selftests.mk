@@ -19,7 +19,7 @@ $(O)/unit/%: $(O)/asan/selftests/unit/%.o $(ASAN_OBJS)
 # Fixtures: small programs whose stacks the tests know. -O0 keeps every frame pointer.
 FIXTURE_CFLAGS := -O0 -g -fno-omit-frame-pointer -Wall -Wextra -Werror -D_GNU_SOURCE -pthread
 FIXTURES := $(addprefix $(O)/fixtures/,chain storm dlswap forkbomb jit deep work execer_a execer_b \
-	swapcount count_a.so count_b.so swapways bare_a.so bare_b.so swapexec_a swapexec_b swap_a.so swap_b.so deep_a.so deep_b.so fail_alloc.so \
+	manystacks swapcount count_a.so count_b.so swapways bare_a.so bare_b.so swapexec_a swapexec_b swap_a.so swap_b.so deep_a.so deep_b.so fail_alloc.so \
 	unwound_pie unwound_nopie unwound_static unwound_cet unwound_noplt unwound_musl thrown \
 	mixed mixed_fp bare_fp.so bare_debug.so bare_noid.so jit_unwound)
 # The same program in the ways that programs are built, all without frame pointers.

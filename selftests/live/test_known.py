@@ -78,6 +78,23 @@ def test_few_slots():
     assert rec.ledger["counted"] > 0, rec.ledger
 
 
+def test_many_stacks_of_many_processes():
+    """Far more stacks than slots, of processes that come and go: each stack has as many calls as were made, and what made
+    room is counted."""
+    needs_sequence()
+    processes, stacks, repeat = (10, 100, 20) if truth.IS_SLOW else (40, 300, 60)
+    with temp_dir() as d:
+        rec, _ = record(d, "--known-stacks", 1000, "-e", "syscalls:sys_enter_getpid", "--", ktap.fixture("manystacks"),
+                        processes, stacks, repeat)
+    rec.exact()
+    ktap.eq(rec.ledger["lost_ring"], 0, "lost")
+    counts = [count for _, _, count in rec.folded.stacks]
+    ktap.eq(set(counts), {processes * repeat}, "calls of each stack")
+    ktap.eq(len(counts), stacks, "stacks")
+    if rec.ledger["counted"] > truth.share(0):
+        assert rec.ledger["known_evicted"] > truth.share(0), rec.ledger
+
+
 def test_changing_code_is_never_counted():
     """Code made at run time changes without a change of mappings."""
     with temp_dir() as d:
