@@ -137,6 +137,15 @@ static void one_question(void)
 				  &libc.build_id));
 	CHECK_EQ(looks.calls, 1);
 	CHECK_EQ(resolver_counters(m.r)->files, 1);
+	/* Now that it is known nothing waits at all, but what is not all proven. */
+	sample(&m, NOBODY - 1, 70, elsewhere.start + 0x20, &elsewhere);
+	CHECK_EQ(m.cnt, 4);
+	CHECK_FRAME(&m, 3, EVID_PROVEN, REASON_NO, elsewhere.off + 0x20);
+	sample(&m, NOBODY - 1, 71, elsewhere.end, &elsewhere);
+	sample(&m, NOBODY - 1, 72, elsewhere.start, NULL);
+	CHECK_EQ(m.cnt, 4);
+	CHECK_EQ(resolver_finish(m.r), 0);
+	CHECK_EQ(m.cnt, 6);
 	made_close(&m);
 }
 

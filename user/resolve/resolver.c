@@ -131,22 +131,6 @@ static struct pending *pending_new(const struct raw_sample *s)
 	return p;
 }
 
-int resolver_sample(struct resolver *r, const struct raw_sample *s)
-{
-	struct pending *p = r->pending_sz < RESOLVER_PENDING_MAX ? pending_new(s) : NULL;
-
-	if (!p) {
-		r->counters.lost_memory++;
-		return 0;
-	}
-	r->pending_sz += p->sz;
-	if (item_add(r, (struct item){ .time_ns = s->time_ns, .sample = p })) {
-		pending_free(r, p);
-		r->counters.lost_memory++;
-	}
-	return 0;
-}
-
 int resolver_event(struct resolver *r, const struct map_event *e)
 {
 	struct map_event *copy = malloc(sizeof(*copy));
@@ -233,6 +217,40 @@ static void frame_init(struct pending *s, size_t i, bool is_caller)
 						.reason = REASON_UNKNOWN,
 						.fallback = -1,
 						.is_caller = is_caller };
+}
+
+/* Do the sample's own mappings prove all of its frames? Then they are decided, and it waits for nothing. */
+static bool is_proven_alone(struct resolver *r, struct pending *s)
+{
+	struct span unused;
+
+	if (!s->raw.vma_cnt || !s->raw.user_cnt || s->raw.rest || !is_consistent(s))
+		return false;
+	for (size_t i = 0; i < s->raw.user_cnt; i++) {
+		frame_init(s, i, i > 0);
+		if (!files_prove(r, &s->raw, s->raw.user_ips[i], &unused) ||
+		    !frame_decide(r, NULL, id_of(s, i), &s->raw, &s->frames[i]))
+			return false;
+	}
+	return true;
+}
+
+int resolver_sample(struct resolver *r, const struct raw_sample *s)
+{
+	struct pending *p = r->pending_sz < RESOLVER_PENDING_MAX ? pending_new(s) : NULL;
+
+	if (!p) {
+		r->counters.lost_memory++;
+		return 0;
+	}
+	r->pending_sz += p->sz;
+	if (is_proven_alone(r, p))
+		return deliver(r, p);
+	if (item_add(r, (struct item){ .time_ns = s->time_ns, .sample = p })) {
+		pending_free(r, p);
+		r->counters.lost_memory++;
+	}
+	return 0;
 }
 
 /* Decide what can be decided now of the frames from first on; what needs /proc waits. */

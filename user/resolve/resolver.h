@@ -18,7 +18,8 @@
  *
  * A sample may bring the mappings of its addresses along (struct bstack_vma): those of a file whose build-id is known prove
  * its frames as well, in whatever state the address space is. A file is known by its inode: from a process that was
- * looked at as above, or by asking /proc about such a mapping and then finding it still there.
+ * looked at as above, or by asking /proc about such a mapping and then finding it still there. A sample all of whose frames are
+ * proven so is handed on as it comes, out of the order of time.
  *
  * Frames are never attributed on a guess: what stays unknown says why (enum reason). One thread.
  */
@@ -159,6 +160,7 @@ struct resolver_counters {
 struct resolver;
 int resolver_new(const struct resolver_ops *ops, void *ctx, struct resolver **ret);
 void resolver_free(struct resolver *r);
+/* May hand the sample on at once: then an error is the sink's. */
 int resolver_sample(struct resolver *r, const struct raw_sample *s);
 int resolver_event(struct resolver *r, const struct map_event *e);
 /* Ask about every executable mapping of a living process now, so that it can exit. */

@@ -135,7 +135,7 @@ bool files_prove(const struct resolver *r, const struct raw_sample *s, uint64_t 
 		 struct span *ret);
 
 /* frame.c: the decision about one frame */
-/* With what the mapset knows: true when decided; false: /proc must be asked. */
+/* With what the mapset knows: true when decided; false: /proc must be asked. p may be NULL where files_prove(). */
 bool frame_decide(struct resolver *r, struct process *p, const struct raw_id *id,
 		  const struct raw_sample *raw, struct resolved_frame *f);
 /* With the answer it waited for, NULL when there is none. */
