@@ -21,7 +21,7 @@ FIXTURE_CFLAGS := -O0 -g -fno-omit-frame-pointer -Wall -Wextra -Werror -D_GNU_SO
 FIXTURES := $(addprefix $(O)/fixtures/,chain storm dlswap forkbomb jit deep work execer_a execer_b \
 	manystacks swapcount count_a.so count_b.so swapways bare_a.so bare_b.so swapexec_a swapexec_b swap_a.so swap_b.so deep_a.so deep_b.so fail_alloc.so \
 	unwound_pie unwound_nopie unwound_static unwound_cet unwound_noplt unwound_musl thrown \
-	mixed mixed_fp bare_fp.so bare_debug.so bare_noid.so jit_unwound)
+	mixed mixed_fp bare_fp.so bare_debug.so bare_noid.so jit_unwound hurt hurt_process hurt_code)
 # The same program in the ways that programs are built, all without frame pointers.
 UNWOUND_CFLAGS := -O2 -g -fomit-frame-pointer -Wall -Wextra -Werror -D_GNU_SOURCE -pthread
 UNWOUND_pie := -fPIE -pie
@@ -94,6 +94,8 @@ $(O)/fixtures/gospin_dwarf: selftests/fixtures/gospin.go
 		-o $@.tmp $<
 	$(Q)objcopy -R .eh_frame -R .eh_frame_hdr $@.tmp $@
 	$(Q)rm -f $@.tmp
+# Its code can lie in huge pages
+$(O)/fixtures/hurt: FIXTURE_CFLAGS += -Wl,-z,max-page-size=0x200000
 $(O)/fixtures/execer_%: selftests/fixtures/execer.c selftests/fixtures/fixture.h
 	$(say) FIXTURE $@
 	$(Q)mkdir -p $(@D)
