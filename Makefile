@@ -53,7 +53,7 @@ demo: deps
 	$(Q)O=$(O) selftests/demo.sh
 
 bench: deps
-	$(Q)$(MAKE) --no-print-directory all fixtures $(O)/bench/cost $(O)/bench/tables $(O)/live/test_verifier
+	$(Q)$(MAKE) --no-print-directory all fixtures $(O)/bench/cost $(O)/bench/tables $(O)/live/test_verifier $(LIVE_TOOLS)
 	$(Q)O=$(abspath $(O)) BSTACK=$(abspath $(O))/bstack selftests/bench/run.py
 
 clean:

@@ -6,9 +6,14 @@ message that shows actual and expected), skips by raising Skip(reason).
 argv[1], when given, chooses the tests whose names contain it; KTAP_LEAVE_OUT names tests that
 are not run.
 """
+import contextlib
 import os
 import sys
 import traceback
+
+
+AROUND = []  # context managers that each test runs in
+SUMMARIES = []  # functions that give lines to be printed at the end
 
 
 class Skip(Exception):
@@ -41,7 +46,10 @@ def main(namespace):
             continue
         count += 1
         try:
-            run()
+            with contextlib.ExitStack() as stack:
+                for around in AROUND:
+                    stack.enter_context(around())
+                run()
             print(f"ok {count} {name}", flush=True)
         except Skip as skip:
             print(f"ok {count} {name} # SKIP {skip}", flush=True)
@@ -50,5 +58,7 @@ def main(namespace):
             for line in traceback.format_exc().splitlines():
                 print(f"# {line}")
             print(f"not ok {count} {name}", flush=True)
+    for line in (line for lines in SUMMARIES for line in lines()):
+        print(f"# {line}")
     print(f"1..{count}")
     sys.exit(1 if failed else 0)

@@ -134,6 +134,8 @@ fixtures: $(FIXTURES)
 LIVE_BPF := $(patsubst selftests/live/%.bpf.c,$(O)/gen/%.skel.h,$(wildcard selftests/live/*.bpf.c))
 DIFFER_OBJS := $(filter $(O)/user/base/% $(O)/user/unwind/% $(O)/user/resolve/%,$(USER_OBJS))
 LIVE_TESTS := $(patsubst selftests/live/%.c,$(O)/live/%,$(wildcard selftests/live/test_*.c))
+# What the tests in Python run beside bstack
+LIVE_TOOLS := $(O)/live/lock_watch
 $(O)/bpf/%.bpf.o: selftests/live/%.bpf.c $(wildcard selftests/live/*.h bpf/*.h) vmlinux/vmlinux.h
 	$(say) BPF $<
 	$(Q)mkdir -p $(@D)
@@ -187,12 +189,12 @@ $(O)/compile_commands.json: Makefile bpf/bpf.mk user/user.mk selftests/selftests
 	$(Q)mkdir -p $(@D)
 	$(Q)selftests/lint/compile_commands.py $(USER_SRCS) $(wildcard bpf/*.bpf.c) > $@
 
-check-run: $(O)/bstack $(UNIT_TESTS) $(LIVE_TESTS) fixtures fuzz-targets $(O)/compile_commands.json
+check-run: $(O)/bstack $(UNIT_TESTS) $(LIVE_TESTS) $(LIVE_TOOLS) fixtures fuzz-targets $(O)/compile_commands.json
 	$(Q)O=$(abspath $(O)) BSTACK=$(abspath $(O))/bstack CLANG_FORMAT=$(CLANG_FORMAT) CLANG_TIDY=$(CLANG_TIDY) \
 		CLANG=$(CLANG) \
 		selftests/run -t '$(T)' $(ALL_TESTS)
 
-vm-run: $(O)/bstack $(LIVE_TESTS) fixtures
+vm-run: $(O)/bstack $(LIVE_TESTS) $(LIVE_TOOLS) fixtures
 	$(Q)O=$(abspath $(O)) selftests/vm/vm.py
 
 format:

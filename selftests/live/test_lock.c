@@ -13,19 +13,12 @@
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/utsname.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
-#include <bpf/bpf.h>
-#include <bpf/btf.h>
-#include <bpf/libbpf.h>
-
-#include "auditor.h"
-#include "auditor.skel.h"
+#include "auditor_kit.h"
 #include "test.h"
 
 #define WAIT_NS      60000000000ULL /* for anything that takes no time, but for a busy host */
@@ -207,79 +200,21 @@ static void target_stop(void)
 
 /* --- the auditor --- */
 
-static struct auditor_bpf *aud;
-static struct bpf_program *prog_acquired; /* of the two, the one for this kernel */
-static bool has_irq_events;
-
-static int print_nothing(enum libbpf_print_level level, const char *fmt, va_list ap)
-{
-	(void)level, (void)fmt, (void)ap;
-	return 0;
-}
-
-static bool is_rt(void)
-{
-	struct utsname u;
-
-	return !uname(&u) && strstr(u.version, "PREEMPT_RT");
-}
-
-/* Number of arguments of a tracepoint, -1 when the kernel has none of that name. */
-static int tracepoint_args(const char *name)
-{
-	struct btf *btf = btf__load_vmlinux_btf();
-	const struct btf_type *t;
-	char type[64];
-	int id, cnt = -1;
-
-	snprintf(type, sizeof(type), "btf_trace_%s", name);
-	id = btf ? btf__find_by_name_kind(btf, type, BTF_KIND_TYPEDEF) : -1;
-	t = id > 0 ? btf__type_by_id(btf, (uint32_t)id) : NULL;
-	while (t && (btf_is_typedef(t) || btf_is_ptr(t)))
-		t = btf__type_by_id(btf, t->type);
-	if (t && btf_is_func_proto(t))
-		cnt = btf_vlen(t) - 1; /* the first is the tracepoint's own data */
-	btf__free(btf);
-	return cnt;
-}
-
-/* The programs on interrupts are for x86 kernels that have these events: others do without. */
 static bool auditor_attach(void)
 {
 	aud->links.start_locking = bpf_program__attach(aud->progs.start_locking);
-	aud->links.acquire_returned = bpf_program__attach(prog_acquired);
-	aud->links.released = bpf_program__attach(aud->progs.released);
 	aud->links.at_syscall = bpf_program__attach(aud->progs.at_syscall);
-	aud->links.timer_entry = bpf_program__attach(aud->progs.timer_entry);
-	aud->links.timer_exit = bpf_program__attach(aud->progs.timer_exit);
-	aud->links.irq_work_entry = bpf_program__attach(aud->progs.irq_work_entry);
-	aud->links.irq_work_exit = bpf_program__attach(aud->progs.irq_work_exit);
-	has_irq_events = aud->links.irq_work_entry && aud->links.irq_work_exit && !is_rt();
-	return CHECK(aud->links.start_locking) && CHECK(aud->links.acquire_returned) &&
-	       CHECK(aud->links.released) && CHECK(aud->links.at_syscall);
+	auditor_attach_irq();
+	return CHECK(aud->links.start_locking) && CHECK(aud->links.at_syscall) &&
+	       CHECK(auditor_attach_lock());
 }
 
 /* Begins to count while the target is parked, so that no operation is cut in two. */
 static bool auditor_start(void)
 {
 	uint64_t deadline_ns = now_ns() + WAIT_NS;
-	struct bpf_program *other;
-	struct stat st;
 
-	libbpf_set_print(print_nothing);
-	aud = auditor_bpf__open();
-	if (!CHECK(aud) || !CHECK_EQ(stat("/proc/self/ns/pid", &st), 0))
-		return false;
-	aud->rodata->pidns_dev = st.st_dev;
-	aud->rodata->pidns_ino = st.st_ino;
-	prog_acquired = aud->progs.acquire_returned;
-	other = aud->progs.acquire_returned_memcg;
-	if (tracepoint_args("mmap_lock_acquire_returned") == 4) {
-		prog_acquired = aud->progs.acquire_returned_memcg;
-		other = aud->progs.acquire_returned;
-	}
-	bpf_program__set_autoload(other, false);
-	if (!CHECK_EQ(auditor_bpf__load(aud), 0) || !auditor_attach())
+	if (!CHECK(auditor_load()) || !auditor_attach())
 		return false;
 	aud->bss->state.target_tgid = (uint32_t)target_pid;
 	aud->bss->state.peeker_tid = (uint32_t)gettid();

@@ -16,19 +16,21 @@ import tempfile
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 import ktap  # noqa: E402
+import locks  # noqa: E402
 
 CALLER = {
     "fx_spin": "fx_8", "fx_8": "fx_7", "fx_7": "fx_6", "fx_6": "fx_5", "fx_5": "fx_4", "fx_4": "fx_3",
     "fx_3": "fx_2", "fx_2": "fx_1",
-    "fx_a_inner": "fx_a_outer", "fx_a_outer": "fx_call_a", "fx_call_a": "main",
-    "fx_b_inner": "fx_b_outer", "fx_b_outer": "fx_call_b", "fx_call_b": "main",
+    "fx_a_inner": "fx_a_outer", "fx_a_outer": "fx_call_a",
+    "fx_b_inner": "fx_b_outer", "fx_b_outer": "fx_call_b",
     "fx_exec_a_spin": "fx_exec_a_run", "fx_exec_a_run": "main",
     "fx_exec_b_spin": "fx_exec_b_run", "fx_exec_b_run": "main",
     "fx_map": "fx_stormer", "fx_child": "main",
     "fx_call_named": "main", "fx_call_unnamed": "main", "fx_jitted": "fx_call_named",
 }
-# fx_1 has one caller in each program
-CALLER_OF_FX_1 = {"main", "fx_thread", "fx_spinner", "fx_child"}
+# These have one caller in each program
+CALLERS = {"fx_1": {"main", "fx_thread", "fx_spinner", "fx_child", "fx_hurt"},
+           "fx_call_a": {"main", "library"}, "fx_call_b": {"main", "forge"}, "fx_call_forged": {"forge"}}
 
 
 # An emulated machine: what depends on speed is not asserted there, and programs run longer.
@@ -73,7 +75,7 @@ class Folded:
 
 
 def callers(name):
-    return CALLER_OF_FX_1 if name == "fx_1" else {CALLER[name]} if name in CALLER else set()
+    return CALLERS.get(name) or ({CALLER[name]} if name in CALLER else set())
 
 
 def is_fitting(above, name, is_leaf):
@@ -109,6 +111,8 @@ def run(*args, check=0, **kwargs):
     out, err = proc.stdout.decode(errors="replace"), proc.stderr.decode(errors="replace")
     assert check is None or proc.returncode == check, \
         f"bstack {args}: exit {proc.returncode}, expected {check}\n{out}\n{err}"
+    if args[0] == "record":
+        locks.given_back()
     return out, err
 
 
@@ -163,6 +167,24 @@ def start_record(directory, *args, name="x.pb.gz"):
     return proc, path
 
 
+def lock_cost(do, name, *args):
+    """do(directory, process), a recording, and what it did to the mmap_lock of the process, a fixture that is started for it:
+    by samples (tries, and those of them that took it), and by the loader's reading of its mappings."""
+    with temp_dir() as d:
+        proc = start(name, *args)
+        try:
+            assert locks.watch().ask(f"target {proc.pid}")["is_found"], f"{name} does not run"
+            rec = do(d, proc)
+            c = locks.watch().ask("check")["target"]
+        finally:
+            proc.kill()
+            proc.wait()
+    ktap.eq(c["loader_released"], c["loader_acquired"], "locks given back by the loader")
+    count = c["acquired"] + c["loader_acquired"]
+    return rec, {"samples": c["acquired"], "tries": c["acquired"] + c["failed"], "loader": c["loader_acquired"],
+                 "per_1000": 1000 * count / rec.ledger["fired"]}
+
+
 def wait_until(condition, what, seconds=60):
     import time
     end = time.monotonic() + seconds
@@ -171,9 +193,16 @@ def wait_until(condition, what, seconds=60):
         time.sleep(0.01)  # polls a condition; the deadline above fails the test
 
 
+def process_stat(pid):
+    """The fields of /proc/PID/stat from the state on: that is field 3 of proc(5), here 0."""
+    with open(f"/proc/{pid}/stat") as f:
+        return f.read().rsplit(")", 1)[1].split()
+
+
 def stop(proc, sig=signal.SIGINT):
     proc.send_signal(sig)
     out, err = proc.communicate(timeout=60)
+    locks.given_back()
     return proc.returncode, out.decode(errors="replace"), err.decode(errors="replace")
 
 
