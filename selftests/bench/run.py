@@ -16,6 +16,7 @@ sys.path[:0] = [HERE, os.path.join(HERE, ".."), os.path.join(HERE, "..", "live")
 import ktap  # noqa: E402
 import profiles  # noqa: E402
 import truth  # noqa: E402
+from truth import locks  # noqa: E402
 
 ROWS = []
 DIR = tempfile.mkdtemp(prefix="bstack-bench-")
@@ -135,6 +136,28 @@ def verifier():
             f"{usec / 1000:.1f} ms")
     total = sum(c[3] for (variant, prog), c in costs.items() if variant == "rows" and prog != "on_tracepoint")
     row("verifier, the programs of a recording", f"{total / 1000:.1f} ms")
+
+
+def lock():
+    """Acquisitions of the process's mmap_lock for 1,000 samples, by samples and by the loader, as lock_watch counts them; and
+    how long a sample holds it."""
+    if locks.watch().reason:
+        row("mmap_lock", "not watched", "", locks.watch().reason)
+        return
+    for what, *process in (("steady process", "chain", 600, 1), ("heap that grows and shrinks", "hurt", "heap", 1 << 40)):
+        total, sampled, loader = {}, {}, []
+        for way in ("rows", "fp"):
+            costs = [truth.lock_cost(lambda d, proc: truth.record(d, f"--unwind={way}", "-F", 999, "-p", proc.pid, "-d", 5)[0],
+                                     *process)[1] for _ in range(ROUNDS)]
+            total[way] = statistics.median(c["per_1000"] for c in costs)
+            sampled[way] = statistics.median(1000 * c["samples"] / c["fired"] for c in costs)
+            loader += [c["loader"] for c in costs]
+        row(f"mmap_lock taken, 1,000 samples, {what}", f"{total['rows']:.1f}", f"by frame pointer {total['fp']:.1f}",
+            f"by samples {sampled['rows']:.1f} and {sampled['fp']:.1f}; by the loader {min(loader)} to {max(loader)} times a "
+            f"recording of 5 s")
+    c = locks.given_back()
+    row("mmap_lock held by a sample", f"{locks.percentile(c['held'], .5) / 1000:.1f} us",
+        note=f"half are below; 99 % below {locks.percentile(c['held'], .99) / 1000:.1f} us; of {c['acquired']:,}, all given back")
 
 
 MIX = r"""
@@ -353,7 +376,7 @@ def memory():
     row("record, 5 s at 9,973 Hz, both CPUs", f"peak {peak >> 10} MiB")
 
 
-BENCHES = [verifier, bpf_cost, rooted, first_stack, table_size, slow_down, files, rates, names, memory]
+BENCHES = [verifier, bpf_cost, lock, rooted, first_stack, table_size, slow_down, files, rates, names, memory]
 
 
 def main():

@@ -182,7 +182,7 @@ def lock_cost(do, name, *args):
     ktap.eq(c["loader_released"], c["loader_acquired"], "locks given back by the loader")
     count = c["acquired"] + c["loader_acquired"]
     return rec, {"samples": c["acquired"], "tries": c["acquired"] + c["failed"], "loader": c["loader_acquired"],
-                 "per_1000": 1000 * count / rec.ledger["fired"]}
+                 "fired": rec.ledger["fired"], "per_1000": 1000 * count / rec.ledger["fired"]}
 
 
 def wait_until(condition, what, seconds=60):
