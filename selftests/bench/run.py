@@ -147,8 +147,8 @@ def lock():
     for what, *process in (("steady process", "chain", 600, 1), ("heap that grows and shrinks", "hurt", "heap", 1 << 40)):
         total, sampled, loader = {}, {}, []
         for way in ("rows", "fp"):
-            costs = [truth.lock_cost(lambda d, proc: truth.record(d, f"--unwind={way}", "-F", 999, "-p", proc.pid, "-d", 5)[0],
-                                     *process)[1] for _ in range(ROUNDS)]
+            costs = [truth.lock_cost(lambda d, proc: truth.record(d, "-e", "cpu-clock", f"--unwind={way}", "-F", 999, "-p",
+                                                                    proc.pid, "-d", 5)[0], *process)[1] for _ in range(ROUNDS)]
             total[way] = statistics.median(c["per_1000"] for c in costs)
             sampled[way] = statistics.median(1000 * c["samples"] / c["fired"] for c in costs)
             loader += [c["loader"] for c in costs]

@@ -2,7 +2,8 @@
 """locks.py - is every mmap_lock that a sample took given back? Asked of lock_watch, which knows nothing of bstack.
 
 lock_watch counts, on the kernel's tracepoints, what is taken in the timer's interrupt, whoever's program it is, and pairs
-it with the unlock in irq_work on the same CPU. It is started once and watches until the test program ends.
+it with the unlock in irq_work on the same CPU. Of a lock that is taken elsewhere with interrupts off, as by a sample in an
+NMI, only the deferred unlock is counted. lock_watch is started once, and watches until the test program ends.
 """
 import contextlib
 import json
@@ -92,7 +93,7 @@ def summary():
         return [f"mmap_lock was not watched: {_watch.reason}"]
     c = _watch.ask("check")
     return [f"mmap_lock: {c['acquired']} read locks taken by samples, {c['released']} given back ({c['in_irq_work']} in irq_work), "
-            f"{c['failed']} tries failed; held for less than "
+            f"{c['failed']} tries failed, {c['elsewhere']} deferred unlocks of others; held for less than "
             f"{percentile(c['held'], .5) / 1000:.0f} us (half of them), {percentile(c['held'], .99) / 1000:.0f} us (99 %), "
             f"{c['held_max_ns'] / 1000:.0f} us (all)"]
 

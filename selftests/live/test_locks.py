@@ -13,8 +13,10 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import truth  # noqa: E402
 from truth import check_frames, ktap, locks, record, start, start_record, stop, temp_dir  # noqa: E402
 
+# The clock's samples are taken in the timer's interrupt, which is what the watch tells them by
+CLOCK = ("-e", "cpu-clock")
 # Each stack through the kernel's build-id helper, which takes the lock: none is known
-TAKING = ("--unwind=fp", "--known-stacks", 0, "-F", truth.rate(4999))
+TAKING = (*CLOCK, "--unwind=fp", "--known-stacks", 0, "-F", truth.rate(4999))
 
 
 def needs_watch():
@@ -32,8 +34,8 @@ def test_wrong_counts_are_seen():
 def lock_cost(way, name, *args, fired=1):
     """What a recording with at least so many samples does to a process's mmap_lock."""
     for seconds in (2, 4, 8, 16):
-        rec, c = truth.lock_cost(lambda d, proc: record(d, f"--unwind={way}", "-F", truth.rate(1999), "-p", proc.pid,
-                                                        "-d", seconds)[0], name, *args)
+        rec, c = truth.lock_cost(lambda d, proc: record(d, *CLOCK, f"--unwind={way}", "-F", truth.rate(1999),
+                                                        "-p", proc.pid, "-d", seconds)[0], name, *args)
         rec.exact()
         if rec.ledger["fired"] >= fired:
             break
