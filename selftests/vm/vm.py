@@ -32,7 +32,7 @@ QEMU = "qemu-system-x86_64"
 LIMIT_S = int(os.environ.get("VM_LIMIT_S", 800))  # below the runner's own
 
 # What a guest runs. Everything that is about the kernel; LEFT_OUT says what is not.
-PROGRAMS = ["build/live/test_kernel", "build/live/test_kernel_kinds", "build/live/test_lock",
+PROGRAMS = ["build/live/test_kernel", "build/live/test_kernel_kinds", "build/live/test_lock", "selftests/live/test_locks.py",
             "selftests/live/test_record.py", "selftests/live/test_unwind.py", "selftests/live/test_evidence.py",
             "selftests/live/test_known.py", "selftests/live/test_known_moved.py", "selftests/live/test_doctor.py"]
 OTHER_FILES = "a matter of the program's file, the same on every kernel"
