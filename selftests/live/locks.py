@@ -92,6 +92,8 @@ def summary():
     if _watch.reason:
         return [f"mmap_lock was not watched: {_watch.reason}"]
     c = _watch.ask("check")
+    if not c["acquired"]:
+        return ["mmap_lock: no sample took it"]
     return [f"mmap_lock: {c['acquired']} read locks taken by samples, {c['released']} given back ({c['in_irq_work']} in irq_work), "
             f"{c['failed']} tries failed, {c['elsewhere']} deferred unlocks of others; held for less than "
             f"{percentile(c['held'], .5) / 1000:.0f} us (half of them), {percentile(c['held'], .99) / 1000:.0f} us (99 %), "
