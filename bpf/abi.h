@@ -271,6 +271,12 @@ struct bstack_vma {
 };
 #define BSTACK_VMAS_MAX 8 /* of one stack */
 
+/* Of a mapping's file, what says that it is this one, unchanged. */
+struct bstack_file {
+	__u64 ino, ctime_ns;
+	__u32 dev, generation;
+};
+
 static inline int bstack_vma_same(const struct bstack_vma *a, const struct bstack_vma *b)
 {
 	return a->start == b->start && a->end == b->end && a->off == b->off && a->ino == b->ino &&

@@ -115,8 +115,21 @@ struct vmas_ctx {
 	struct scratch *sc;
 	struct mm_struct *mm;
 	u32 ips_off;
+	u32 unknown;    /* some address is, or may be, in a file that is not known */
 	u64 start, len; /* of the last address */
 };
+
+static __always_inline bool is_unknown_file(const struct bstack_vma *v)
+{
+	struct bstack_file f = {
+		.ino = v->ino,
+		.ctime_ns = v->ctime_ns,
+		.dev = v->dev,
+		.generation = v->generation,
+	};
+
+	return v->kind == BSTACK_VMA_FILE && !bpf_map_lookup_elem(&files, &f);
+}
 
 static long vmas_step(u32 i, struct vmas_ctx *c)
 {
@@ -140,21 +153,30 @@ static long vmas_step(u32 i, struct vmas_ctx *c)
 		c->len = v->end - v->start;
 		return 0;
 	}
-	if (cnt >= BSTACK_VMAS_MAX)
+	if (cnt >= BSTACK_VMAS_MAX) {
+		c->unknown = 1;
 		return 1;
-	if (vma_at(c->mm, ip, c->sc->node, &c->sc->vmas[cnt], &seq))
-		s->vma_cnt = cnt + 1;
+	}
+	if (!vma_at(c->mm, ip, c->sc->node, &c->sc->vmas[cnt], &seq))
+		return 0;
+	if (is_unknown_file(&c->sc->vmas[cnt]))
+		c->unknown = 1;
+	s->vma_cnt = cnt + 1;
 	return 0;
 }
 
-/* The mappings that the user's addresses at data[off] are in, those that can be told; none when the ring buffer is short of
- * room. */
-static __always_inline void vmas_read(struct scratch *sc, struct mm_struct *mm, u32 off)
+/*
+ * The mappings that the user's addresses at data[off] are in, those that can be told; none when the ring buffer is short of
+ * room. True: a build-id stack would tell no more than they do.
+ */
+static __always_inline bool vmas_read(struct scratch *sc, struct mm_struct *mm, u32 off)
 {
 	struct vmas_ctx c = { .sc = sc, .mm = mm, .ips_off = off };
 
-	if (has_vmas() && bpf_ringbuf_query(&samples, BPF_RB_AVAIL_DATA) < settings.stack_room)
-		bpf_loop(sc->sample.user_cnt, vmas_step, &c, 0);
+	if (!has_vmas() || bpf_ringbuf_query(&samples, BPF_RB_AVAIL_DATA) >= settings.stack_room)
+		return false;
+	bpf_loop(sc->sample.user_cnt, vmas_step, &c, 0);
+	return !c.unknown;
 }
 
 #endif

@@ -171,6 +171,14 @@ struct {
 	__type(value, struct bstack_look);
 } look SEC(".maps");
 
+/* Files whose build-id user space knows. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 16384);
+	__type(key, struct bstack_file);
+	__type(value, u32);
+} files SEC(".maps");
+
 /* For mappings that are not in a process's table yet. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);

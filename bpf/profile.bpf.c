@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * profile.bpf.c - a sample, from the event to the ring buffer:
- *	filter, kernel addresses, user addresses, known stack? then counted, build-ids, cause, record.
+ *	filter, kernel addresses, user addresses, known stack? then counted, mappings, build-ids where these do not tell, cause,
+ *	record.
  * Every event that passes the filter is counted once as fired and once as submitted, counted or lost.
  */
 #include "vmlinux.h"
@@ -193,6 +194,7 @@ static __always_inline bool user_read(void *ctx, bool is_perf_event, struct scra
 	struct bstack_sample *s = &sc->sample;
 	struct mm_struct *mm = task->mm;
 	struct lock_state before;
+	bool is_told = false;
 
 	if (!mm) {
 		if (!settings.has_rows)
@@ -207,17 +209,17 @@ static __always_inline bool user_read(void *ctx, bool is_perf_event, struct scra
 		user_by_rows(sc, task, mm, c, off);
 	steady_check(s, mm, &before);
 	/* In the middle of exec an address space is not the one that its identity says. */
-	if (BPF_CORE_READ_BITFIELD(task, in_execve))
+	if (BPF_CORE_READ_BITFIELD(task, in_execve)) {
 		s->flags &= ~BSTACK_SAMPLE_STEADY;
-	else if (settings.has_known && s->user_cnt) {
+	} else if (settings.has_known && s->user_cnt) {
 		if (!s->stack_sz && known_count(sc, mm, c))
 			return true;
-		vmas_read(sc, mm, off);
+		is_told = vmas_read(sc, mm, off);
 		/* Those of the same sequence, then, as all else. */
 		if (s->flags & BSTACK_SAMPLE_STEADY)
 			steady_check(s, mm, &before);
 	}
-	if (!settings.has_rows && s->user_cnt) {
+	if (!settings.has_rows && s->user_cnt && !is_told) {
 		ids_read(ctx, sc, mm, off + s->user_cnt * 8);
 		if (s->flags & BSTACK_SAMPLE_STEADY)
 			steady_check(s, mm, &before);

@@ -431,6 +431,14 @@ static int on_vmas(void *ctx, pid_t pid, const uint64_t *addrs, size_t cnt, stru
 	return b->session ? session_vmas(b->session, pid, addrs, cnt, ret) : -ENOTSUP;
 }
 
+static void on_file(void *ctx, const struct bstack_vma *v)
+{
+	struct builder *b = ctx;
+
+	if (b->session)
+		session_file_known(b->session, v);
+}
+
 static void on_module(void *ctx, const struct module *m, pid_t pid, uint64_t start, uint64_t end)
 {
 	struct builder *b = ctx;
@@ -443,5 +451,6 @@ const struct resolver_ops builder_ops = {
 	.on_step = on_step,
 	.on_mm = on_mm,
 	.on_vmas = on_vmas,
+	.on_file = on_file,
 	.on_module = on_module,
 };

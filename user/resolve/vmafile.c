@@ -56,12 +56,15 @@ static int file_get(struct resolver *r, const struct bstack_vma *v, struct known
 	return 0;
 }
 
-static void file_learn(struct resolver *r, struct known_file *f, uint32_t module)
+static void file_learn(struct resolver *r, const struct bstack_vma *v, struct known_file *f,
+		       uint32_t module)
 {
 	if (f->module != UINT32_MAX || !r->modules[module].build_id.sz)
 		return;
 	f->module = module;
 	r->counters.files++;
+	if (r->ops->on_file)
+		r->ops->on_file(r->ctx, v);
 }
 
 /* All of the process's mappings are known in the sample's state: this one, too. */
@@ -72,7 +75,7 @@ static void learn_checked(struct resolver *r, const struct process *p, const str
 
 	if (s && s->kind == VMA_FILE && s->start == v->start && s->end == v->end &&
 	    s->off == v->off)
-		file_learn(r, f, s->module);
+		file_learn(r, v, f, s->module);
 }
 
 /* Mappings of one process whose files are not known, and what /proc says of each. */
@@ -125,7 +128,7 @@ static int question_ask(struct resolver *r, const struct process *p, struct ques
 		struct known_file *f = file_find(r, &q->vmas[i]);
 
 		if (!err && q->modules[i] != UINT32_MAX && bstack_vma_same(&now[i], &q->vmas[i])) {
-			file_learn(r, f, q->modules[i]);
+			file_learn(r, &q->vmas[i], f, q->modules[i]);
 			continue;
 		}
 		f->pause_ns = f->pause_ns ? 2 * f->pause_ns : PAUSE_NS;
