@@ -109,6 +109,7 @@ __attribute__((unused)) static void fill(struct model *m)
 				.weight = 30,
 				.cause = CAUSE_WRITER,
 				.lock_owner = str(m, "mapper/12"),
+				.time_ns = 1700000000123456789,
 				.outcome = OUTCOME_BROKEN,
 				.stop = STOP_NO_MAPPING });
 	sample(m, frames + 1, 2,
@@ -169,10 +170,10 @@ __attribute__((unused)) static char *describe(const struct model *m)
 		const struct sample *s = &m->samples[i];
 		const struct stack *st = &m->stacks[s->stack];
 
-		buf_printf(&b, "%u %u %s %s %u %u %u %llu %llu:", s->pid, s->tid,
+		buf_printf(&b, "%u %u %s %s %u %u %u %llu %llu %llu:", s->pid, s->tid,
 			   strtab_get(&m->strings, s->comm), strtab_get(&m->strings, s->lock_owner),
-			   s->cause, s->outcome, s->stop, (unsigned long long)s->count,
-			   (unsigned long long)s->weight);
+			   s->cause, s->outcome, s->stop, (unsigned long long)s->time_ns,
+			   (unsigned long long)s->count, (unsigned long long)s->weight);
 		for (size_t k = 0; k < st->frame_cnt; k++)
 			buf_printf(&b, " %u/%u", m->frames[st->first_frame + k].evidence,
 				   m->frames[st->first_frame + k].reason);

@@ -37,6 +37,38 @@ static void round_trip(void)
 	model_release(&back);
 }
 
+/* Equal samples of two moments stay two, in memory and in the file; of one moment they are one. */
+static void times_are_kept_apart(void)
+{
+	struct sample s = { .pid = 1, .tid = 1, .count = 1, .weight = 5 };
+	struct model m, back;
+	struct error e = {};
+	int fd = temp_file();
+	uint8_t *data;
+	size_t len;
+
+	CHECK_EQ(model_init(&m), 0);
+	fill(&m);
+	m.sample_cnt = 0;
+	for (uint64_t i = 0; i < 4; i++) {
+		s.time_ns = 1700000000000000000 + i / 2;
+		sample(&m, NULL, 0, s);
+	}
+	CHECK_EQ(m.sample_cnt, 2);
+	CHECK_EQ(pprof_write(&m, fd, &e), 0);
+	len = file_bytes(fd, &data);
+	CHECK_EQ(read_bytes(data, len, &back, &e), 0);
+	CHECK_EQ(back.sample_cnt, 2);
+	for (size_t i = 0; i < back.sample_cnt; i++) {
+		CHECK_EQ(back.samples[i].time_ns, 1700000000000000000 + i);
+		CHECK_EQ(back.samples[i].count, 2);
+	}
+	free(data);
+	close(fd);
+	model_release(&m);
+	model_release(&back);
+}
+
 /* What comes back of m when it is written as one member. */
 static char *written_at_once(const struct model *m)
 {
@@ -498,6 +530,7 @@ static void go_reads_it(void)
 	has_line(text, "fallback:[writer]");
 	has_line(text, "lock_owner:[mapper/12]");
 	has_line(text, "tid:[11]");
+	has_line(text, "timestamp:[1700000000123456789 nanoseconds]");
 	has_line(text, "inlined /src/inlined.cc:12");
 	has_line(text, "1: 0x1000/0x9000/0x800 /opt/app 0102030405060708090a0b0c0d0e0f1011121314");
 	free(text);
@@ -517,6 +550,7 @@ int main(int argc, char **argv)
 	static const struct test tests[] = {
 		TEST(interned),
 		TEST(round_trip),
+		TEST(times_are_kept_apart),
 		TEST(appended_equals_written_at_once),
 		TEST(cut_at_every_byte),
 		TEST(every_bit_flipped),

@@ -26,6 +26,8 @@ struct builder {
 	struct unwinder *unwinder;
 	struct session *session;
 	struct known *known;
+	bool has_times;
+	uint64_t epoch_ns, mono_ns; /* one moment by both clocks, with has_times */
 	struct jit jits[JIT_MAX];
 	size_t jit_next;
 };
@@ -71,6 +73,13 @@ void builder_set_known(struct builder *b, struct known *k)
 void builder_set_unwinder(struct builder *b, struct unwinder *u)
 {
 	b->unwinder = u;
+}
+
+void builder_keep_times(struct builder *b, uint64_t epoch_ns, uint64_t mono_ns)
+{
+	b->has_times = true;
+	b->epoch_ns = epoch_ns;
+	b->mono_ns = mono_ns;
 }
 
 static struct jit *jit_get(struct builder *b, const struct raw_sample *s)
@@ -376,6 +385,7 @@ static int on_sample(void *ctx, const struct resolved_sample *rs)
 	struct sample out = { .pid = s->pid,
 			      .tid = s->tid,
 			      .cause = (uint8_t)rs->cause,
+			      .time_ns = b->has_times ? b->epoch_ns + (s->time_ns - b->mono_ns) : 0,
 			      .count = 1,
 			      .weight = s->weight };
 	enum stop cut;

@@ -23,6 +23,8 @@ void builder_set_unwinder(struct builder *b, struct unwinder *u);
 void builder_set_session(struct builder *b, struct session *s);
 /* Stacks that are known for certain are told to it; NULL: to nobody. */
 void builder_set_known(struct builder *b, struct known *k);
+/* Each sample is kept with its time: epoch_ns, nanoseconds since the epoch, was mono_ns of CLOCK_MONOTONIC. */
+void builder_keep_times(struct builder *b, uint64_t epoch_ns, uint64_t mono_ns);
 /* struct resolver_ops, with the builder as ctx */
 extern const struct resolver_ops builder_ops;
 

@@ -13,12 +13,14 @@ struct record_args {
 	struct opt_u64s pids, tids, cpus;
 	struct opt_strs debug_dirs;
 	const char *cgroup, *event, *output, *unwind;
-	bool is_all, is_inherited, has_kernel, no_symbols, is_self_wanted, is_quiet, no_priority;
+	bool is_all, is_inherited, has_kernel, no_symbols, is_self_wanted, is_quiet, no_priority,
+		has_times;
 	uint64_t freq_hz, period, ring_mib, rows_mib, known_cnt;
 	double duration_s;
 };
 
 #define KNOWN_DEFAULT 65536
+#define KNOWN_UNSET   UINT64_MAX
 #define FIELD(f)      offsetof(struct record_args, f)
 static const struct opt record_table[] = {
 	{ 'p', "pid", "PID[,PID]", OPT_U64_LIST, FIELD(pids), 1, 4194304, "Target",
@@ -61,6 +63,12 @@ static const struct opt record_table[] = {
 	  "none" },
 	{ 'o', "output", "FILE", OPT_STR, FIELD(output), 0, 0, "Output",
 	  "Write the profile to FILE, - for standard output; bstack.pb.gz by default.", "file" },
+	{ 0, "timestamps", NULL, OPT_FLAG, FIELD(has_times), 0, 0, "Output",
+	  "Keep the time of each sample: it is a sample of its own in the profile, with the label "
+	  "timestamp, in nanoseconds since the epoch (the clock of the profile's start, to which "
+	  "CLOCK_MONOTONIC is added). BPF then counts no known stacks, and memory and file grow "
+	  "with each sample.",
+	  NULL },
 	{ 0, "no-symbols", NULL, OPT_FLAG, FIELD(no_symbols), 0, 0, "Output",
 	  "Leave the names to bstack symbolize, later or elsewhere.", NULL },
 	{ 0, "debug-dir", "DIR", OPT_STRS, FIELD(debug_dirs), 0, 0, "Output",
@@ -143,6 +151,10 @@ static int args_check(const struct command *self, const struct record_args *a, b
 		return wrong(self, "--ring: not a power of two", "1, 2, 4, 8, ... 1024");
 	if (a->unwind && strcmp(a->unwind, "rows") != 0 && strcmp(a->unwind, "fp") != 0)
 		return wrong(self, "--unwind: not one of its ways", "rows or fp");
+	if (a->has_times && a->known_cnt && a->known_cnt != KNOWN_UNSET)
+		return wrong(
+			self, "--timestamps and --known-stacks exclude each other",
+			"a stack that BPF counts by itself keeps no times: leave one of them out");
 	if (a->is_inherited && (a->is_all || a->cgroup))
 		return wrong(self, "--inherit goes with -p or -t only",
 			     "-a and --cgroup have every child already");
@@ -297,7 +309,10 @@ static int record(const struct command *self, struct record_args *a, const char 
 		.has_rows = has_rows(a),
 		.has_priority = !a->no_priority,
 		.rows_sz = (size_t)a->rows_mib << 20,
-		.known_cnt = a->known_cnt,
+		.known_cnt = a->has_times                  ? 0
+			     : a->known_cnt == KNOWN_UNSET ? KNOWN_DEFAULT
+							   : a->known_cnt,
+		.has_times = a->has_times,
 	};
 	struct recording *r = NULL;
 	struct child child = {};
@@ -329,7 +344,7 @@ static int record(const struct command *self, struct record_args *a, const char 
 
 static int record_run(const struct command *self, int argc, char **argv)
 {
-	struct record_args a = { .output = "bstack.pb.gz", .known_cnt = KNOWN_DEFAULT };
+	struct record_args a = { .output = "bstack.pb.gz", .known_cnt = KNOWN_UNSET };
 	struct buf line CLEANUP(buf_release) = {};
 	int first, code;
 

@@ -36,6 +36,7 @@ struct recording {
 	int fd;
 	uint64_t start_ns, flushed_ns, stopped_ns;
 	bool has_priority; /* read promptly: see priority_raise() */
+	bool has_times;    /* each sample keeps its time */
 };
 
 /* The kernel gives 20 bytes, zero-filled: a shorter build-id shows as trailing zeros. */
@@ -233,7 +234,6 @@ static int ledger_init(struct recording *r, const struct session_opts *o, const 
 	uname(&un);
 	snprintf(host, sizeof(host), "%.32s %.96s %.64s", un.sysname, un.release, un.machine);
 	m->has_ledger = true;
-	m->ledger.start_ns = clock_real_ns();
 	m->ledger.freq_hz = o->event.freq_hz;
 	m->ledger.period = o->event.freq_hz ? 0 : o->event.period;
 	err = strtab_add(&m->strings, o->event.name, &m->event);
@@ -255,6 +255,7 @@ int recording_open(const struct session_opts *o, const char *path, const char *c
 		return error_errno(e, ENOMEM, "cannot record");
 	r->fd = -1;
 	r->has_priority = o->has_rows && o->has_priority;
+	r->has_times = o->has_times;
 	raise_file_limit();
 	err = model_init(&r->model);
 	if (!err)
@@ -348,6 +349,9 @@ int recording_start(struct recording *r, struct error *e)
 	if (r->has_priority)
 		priority_raise(true);
 	r->start_ns = r->flushed_ns = clock_mono_ns();
+	r->model.ledger.start_ns = clock_real_ns();
+	if (r->has_times)
+		builder_keep_times(r->builder, r->model.ledger.start_ns, r->start_ns);
 	return session_start(r->session, e);
 }
 

@@ -31,6 +31,7 @@ struct session_opts {
 	bool has_priority; /* the reader may raise its priority: the business of whoever runs it */
 	size_t rows_sz;    /* memory for rows in bytes; 0: SESSION_ROWS_DEFAULT */
 	size_t known_cnt;  /* known stacks; 0: none is counted in BPF */
+	bool has_times;    /* each sample keeps its time: the business of whoever runs it */
 };
 #define SESSION_RING_DEFAULT ((size_t)8 << 20)
 #define SESSION_ROWS_DEFAULT ((size_t)64 << 20)

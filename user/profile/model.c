@@ -267,7 +267,7 @@ static bool sample_same(const struct sample *a, const struct sample *b)
 {
 	return a->stack == b->stack && a->pid == b->pid && a->tid == b->tid && a->comm == b->comm &&
 	       a->lock_owner == b->lock_owner && a->cause == b->cause && a->outcome == b->outcome &&
-	       a->stop == b->stop && a->fp_steps == b->fp_steps;
+	       a->stop == b->stop && a->fp_steps == b->fp_steps && a->time_ns == b->time_ns;
 }
 
 int model_sample_at(struct model *m, const struct sample *s, uint32_t *ret)
@@ -275,7 +275,8 @@ int model_sample_at(struct model *m, const struct sample *s, uint32_t *ret)
 	uint64_t hash = hash_u64((uint64_t)s->stack << 32 | s->tid) ^
 			hash_u64((uint64_t)s->pid << 32 | s->comm) ^
 			hash_u64((uint64_t)s->lock_owner << 32 | (uint64_t)s->fp_steps << 24 |
-				 (uint64_t)s->stop << 16 | (uint64_t)s->cause << 8 | s->outcome);
+				 (uint64_t)s->stop << 16 | (uint64_t)s->cause << 8 | s->outcome) ^
+			(s->time_ns ? hash_u64(s->time_ns) : 0);
 	struct hmap_iter it;
 	int err;
 

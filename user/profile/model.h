@@ -83,8 +83,9 @@ struct sample {
 	uint8_t outcome;     /* enum outcome */
 	uint8_t stop;        /* enum stop, of a broken stack */
 	uint8_t fp_steps; /* frames whose caller was found by frame pointer, for want of unwind information */
-	uint64_t count;  /* samples */
-	uint64_t weight; /* in the event's unit */
+	uint64_t time_ns; /* when it was taken, nanoseconds since the epoch; 0: not kept */
+	uint64_t count;   /* samples */
+	uint64_t weight;  /* in the event's unit */
 };
 
 /*

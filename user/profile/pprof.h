@@ -9,7 +9,8 @@
  *
  * How bstack's own facts are stored, all as pprof's standard fields:
  *   Sample.label   pid, tid, fp_steps (num), thread, fallback, lock_owner, unwind, stop,
- *                  evidence ("kernel:5,timeline:2,none/garbage:1", leaf first)
+ *                  evidence ("kernel:5,timeline:2,none/garbage:1", leaf first),
+ *                  timestamp (num, unit nanoseconds: since the epoch, as time_nanos) where times were kept
  *   comment        "bstack: KEY VALUE", a line each; last one wins. KEY is a
  *                  row of ledger_rows, or event, command, host
  *   Mapping        build_id (hex), filename, memory_start/limit, file_offset of the segment;

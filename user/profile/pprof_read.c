@@ -267,6 +267,16 @@ static int term_of(const struct piece *value, const struct term *terms, size_t c
 	return 0;
 }
 
+static int read_time(struct reader *r, const Label *in, struct sample *s)
+{
+	struct piece unit;
+	int err = string_get(r, in->num_unit, &unit);
+
+	if (!err && piece_is(&unit, "nanoseconds") && in->num > 0)
+		s->time_ns = (uint64_t)in->num;
+	return err;
+}
+
 /* One label of ours into s, or the evidence into *ret_evidence. Others' labels are left alone. */
 static int read_label(struct reader *r, const Label *in, struct sample *s,
 		      struct piece *ret_evidence)
@@ -282,6 +292,8 @@ static int read_label(struct reader *r, const Label *in, struct sample *s,
 		return string_intern(r, in->str, &s->comm);
 	if (piece_is(&key, "lock_owner"))
 		return string_intern(r, in->str, &s->lock_owner);
+	if (piece_is(&key, "timestamp"))
+		return read_time(r, in, s);
 	if (piece_is(&key, "pid"))
 		s->pid = (uint32_t)in->num;
 	else if (piece_is(&key, "tid"))

@@ -13,7 +13,7 @@
 
 #include "profile.pb-c.h"
 
-#define LABELS_MAX  9
+#define LABELS_MAX  10
 #define GZIP_WINDOW (15 + 16) /* zlib: gzip header and trailer */
 
 typedef Perftools__Profiles__Profile Profile;
@@ -309,10 +309,19 @@ static void label_num(struct pprof_writer *w, Label *l, const char *key, uint64_
 	l->num = (int64_t)value;
 }
 
+static void label_time(struct pprof_writer *w, Label *l, uint64_t time_ns)
+{
+	label_num(w, l, "timestamp", time_ns);
+	l->num_unit = string_id(w, "nanoseconds");
+}
+
 static size_t labels_fill(struct pprof_writer *w, const struct sample *s, Label *labels)
 {
 	const struct stack *st = &w->m->stacks[s->stack];
 	size_t cnt = 0;
+
+	if (s->time_ns)
+		label_time(w, &labels[cnt++], s->time_ns);
 
 	if (s->comm)
 		label_str(w, &labels[cnt++], "thread", strtab_get(&w->m->strings, s->comm));
