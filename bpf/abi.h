@@ -68,6 +68,7 @@ struct bstack_counters {
 	__u64 vma_asked;   /* mappings asked of the kernel (bpf_find_vma): mmap_lock was tried */
 	__u64 vma_failed;  /* in vain: it was held, or this CPU's unlock slot was taken */
 	__u64 counted_vma; /* of counted: the sequence had moved on, its mappings were the same */
+	__u64 nested; /* uprobe hits, not in fired: another was being taken on this CPU (preempted) */
 };
 
 /* One frame of the build-id walk, as the kernel gives it (struct bpf_stack_build_id). */

@@ -71,6 +71,7 @@ struct scratch {
 	struct bstack_vma vma;
 	u64 node[32]; /* of a maple tree */
 	struct walk walk;
+	u32 is_busy; /* with uprobes, whose programs may be preempted: see on_uprobe() */
 };
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);

@@ -21,7 +21,8 @@ FIXTURE_CFLAGS := -O0 -g -fno-omit-frame-pointer -Wall -Wextra -Werror -D_GNU_SO
 FIXTURES := $(addprefix $(O)/fixtures/,chain storm dlswap forkbomb jit deep work execer_a execer_b \
 	manystacks swapcount count_a.so count_b.so swapways bare_a.so bare_b.so swapexec_a swapexec_b swap_a.so swap_b.so deep_a.so deep_b.so fail_alloc.so \
 	unwound_pie unwound_nopie unwound_static unwound_cet unwound_noplt unwound_musl thrown \
-	mixed mixed_fp bare_fp.so bare_debug.so bare_noid.so jit_unwound hurt hurt_process hurt_code)
+	probed_pie probed_nopie probed_fp probed.so mixed mixed_fp bare_fp.so bare_debug.so bare_noid.so jit_unwound \
+	hurt hurt_process hurt_code)
 # The same program in the ways that programs are built, all without frame pointers.
 UNWOUND_CFLAGS := -O2 -g -fomit-frame-pointer -Wall -Wextra -Werror -D_GNU_SOURCE -pthread
 UNWOUND_pie := -fPIE -pie
@@ -36,6 +37,17 @@ $(O)/fixtures/unwound_%: selftests/fixtures/unwound.c selftests/fixtures/fixture
 	$(say) FIXTURE $@
 	$(Q)mkdir -p $(@D)
 	$(Q)$(UNWOUND_CC) $(UNWOUND_CFLAGS) $(UNWOUND_$*) -o $@ $<
+PROBED_pie := -fPIE -pie
+PROBED_nopie := -fno-pie -no-pie
+PROBED_fp := -fno-omit-frame-pointer
+$(O)/fixtures/probed_%: selftests/fixtures/probed.c selftests/fixtures/probed.h selftests/fixtures/fixture.h
+	$(say) FIXTURE $@
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(UNWOUND_CFLAGS) $(PROBED_$*) -o $@ $< -ldl
+$(O)/fixtures/probed.so: selftests/fixtures/probedlib.c selftests/fixtures/probed.h selftests/fixtures/fixture.h
+	$(say) FIXTURE $@
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(UNWOUND_CFLAGS) -shared -fPIC -o $@ $<
 $(O)/fixtures/thrown: selftests/fixtures/thrown.cc
 	$(say) FIXTURE $@
 	$(Q)mkdir -p $(@D)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* record.c - bstack record: whom, by which event, for how long, into which file. */
 #include "cmd/cmd.h"
+#include "cmd/probe.h"
 #include "cmd/recording.h"
 #include "cmd/target.h"
 #include "render/render.h"
@@ -46,9 +47,9 @@ static const struct opt record_table[] = {
 	{ 'c', "period", "N", OPT_U64, FIELD(period), 1, 1e15, "Event",
 	  "One sample for each N of the event's unit, instead of a frequency.", "none" },
 	{ 'e', "event", "EVENT", OPT_STR, FIELD(event), 0, 0, "Event",
-	  "cycles, cpu-clock, task-clock, page-faults, or a tracepoint as CATEGORY:NAME, whose "
-	  "every hit is a "
-	  "sample. By default cycles where there is a PMU, else cpu-clock.",
+	  "cycles, cpu-clock, task-clock, page-faults; or, every hit a sample, a tracepoint as "
+	  "CATEGORY:NAME, or the place in a file as uprobe:PATH:SYMBOL, with +OFFSET behind it "
+	  "an instruction further on. By default cycles where there is a PMU, else cpu-clock.",
 	  "cycles cpu-clock task-clock page-faults" },
 	{ 'k', "kernel", NULL, OPT_FLAG, FIELD(has_kernel), 0, 0, "Event",
 	  "Collect kernel stacks, too.", NULL },
@@ -103,6 +104,8 @@ static const struct example record_examples[] = {
 	{ "bstack record -a -k -F 49 -d 60 -o host.pb.gz",
 	  "A whole host for a minute, with kernel stacks." },
 	{ "bstack record -e sched:sched_switch -p 1234", "Where a process gives up its CPU." },
+	{ "bstack record -e uprobe:/lib/x86_64-linux-gnu/libc.so.6:malloc -- ./app",
+	  "Who allocates memory, each call." },
 	{},
 };
 
@@ -290,6 +293,18 @@ static bool has_rows(const struct record_args *a)
 #endif
 }
 
+static int event_find(const struct record_args *a, struct event *ret, bool *ret_is_fallback,
+		      struct error *e)
+{
+	if (!is_probe(a->event))
+		return event_init(a->event, a->freq_hz, a->period, ret, ret_is_fallback, e);
+	if (a->freq_hz || a->period > 1)
+		return error_set(e, EINVAL,
+				 "-e %s: each hit of a uprobe is a sample: -F and -c do not apply",
+				 a->event);
+	return probe_init(a->event, ret, e);
+}
+
 static int record(const struct command *self, struct record_args *a, const char *line, char **argv)
 {
 	struct session_opts o = {
@@ -317,10 +332,10 @@ static int record(const struct command *self, struct record_args *a, const char 
 	struct recording *r = NULL;
 	struct child child = {};
 	struct error e = {};
-	bool is_fallback;
+	bool is_fallback = false;
 	int code, status;
 
-	if (event_init(a->event, a->freq_hz, a->period, &o.event, &is_fallback, &e) == -EINVAL)
+	if (event_find(a, &o.event, &is_fallback, &e) == -EINVAL)
 		return cmd_usage(self, &e);
 	if (e.text[0] || targets_check(a, &e))
 		return cmd_fail(self, &e);

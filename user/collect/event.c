@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* event.c - the table of events, and tracepoints by name. */
+/* event.c - the table of events, tracepoints by name, and uprobes by place. */
 #include "collect/event.h"
 
 #include <ctype.h>
@@ -99,11 +99,48 @@ static int tracepoint_init(const char *name, const char *colon, struct event *ev
 	text[strcspn(text, "\n")] = '\0';
 	if (parse_u64(text, 1, UINT32_MAX, &id))
 		return error_set(e, EINVAL, "-e %s: %s does not hold a number", name, path);
-	ev->is_tracepoint = true;
+	ev->kind = EVENT_TRACEPOINT;
 	ev->type = PERF_TYPE_TRACEPOINT;
 	ev->config = id;
 	ev->unit = "count";
 	ev->period = 1;
+	return 0;
+}
+
+int uprobe_pmu(uint32_t *ret_type)
+{
+	int fd CLEANUP(cleanup_close) =
+		open("/sys/bus/event_source/devices/uprobe/type", O_RDONLY | O_CLOEXEC);
+	char text[32] = "";
+	uint64_t type;
+
+	if (fd < 0 || read(fd, text, sizeof(text) - 1) < 0)
+		return -errno;
+	text[strcspn(text, "\n")] = '\0';
+	if (parse_u64(text, 0, UINT32_MAX, &type))
+		return -EINVAL;
+	*ret_type = (uint32_t)type;
+	return 0;
+}
+
+int event_init_uprobe(const char *name, const char *path, uint64_t off, struct event *ret,
+		      struct error *e)
+{
+	struct event ev = { .kind = EVENT_UPROBE, .off = off, .unit = "count", .period = 1 };
+	int err = uprobe_pmu(&ev.type);
+
+	if (err) {
+		error_errno(e, -err, "-e %s: this kernel has no uprobes for perf events", name);
+		error_advise(
+			e,
+			"it takes Linux 4.17 and CONFIG_UPROBE_EVENTS; bstack doctor tells more");
+		return err == -EINVAL ? -EIO : err;
+	}
+	if (strlen(name) >= sizeof(ev.name) || strlen(path) >= sizeof(ev.path))
+		return error_set(e, EINVAL, "-e: the name of the event is too long");
+	strcpy(ev.name, name);
+	strcpy(ev.path, path);
+	*ret = ev;
 	return 0;
 }
 
@@ -150,6 +187,7 @@ int event_init(const char *name, uint64_t freq_hz, uint64_t period, struct event
 		return 0;
 	}
 	error_set(e, EINVAL, "-e %s: no such event", name);
-	error_advise(e, "one of %s, or a tracepoint as CATEGORY:NAME", event_names);
+	error_advise(e, "one of %s, a tracepoint as CATEGORY:NAME, or uprobe:PATH:SYMBOL",
+		     event_names);
 	return -EINVAL;
 }

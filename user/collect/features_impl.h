@@ -21,6 +21,7 @@ PROBE(cycles);
 PROBE(procmap_query);
 PROBE(map_files);
 PROBE(tracefs);
+PROBE(uprobe);
 PROBE(kallsyms);
 PROBE(kallsyms_all);
 PROBE(mm_lock_seq);

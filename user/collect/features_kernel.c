@@ -3,6 +3,7 @@
  * features_kernel.c - what the kernel can do, found out by doing it: a tiny BPF program loaded and closed, a map
  * made, an event opened, a look into the kernel's BTF. Nothing is attached, and nothing stays behind.
  */
+#include "collect/event.h"
 #include "collect/features_impl.h"
 
 #include <bpf/bpf.h>
@@ -273,6 +274,20 @@ enum feature_state probe_system_wide(char *detail, size_t sz)
 	int cpu = sched_getcpu();
 	int err = event_try(&attr, -1, cpu < 0 ? 0 : cpu);
 
+	return err ? probe_failed(detail, sz, -err) : FEATURE_YES;
+}
+
+/* A probe of our own file, where no code is: nothing is written anywhere. */
+enum feature_state probe_uprobe(char *detail, size_t sz)
+{
+	struct perf_event_attr attr = { .uprobe_path = (uintptr_t) "/proc/self/exe" };
+	int cpu = sched_getcpu();
+	int err = uprobe_pmu(&attr.type);
+
+	if (err == -ENOENT)
+		return probe_say(detail, sz, FEATURE_NO, "there is no PMU of this name");
+	if (!err)
+		err = event_try(&attr, -1, cpu < 0 ? 0 : cpu);
 	return err ? probe_failed(detail, sz, -err) : FEATURE_YES;
 }
 

@@ -273,6 +273,20 @@ const struct unwind_maps *session_unwind_maps(struct session *s)
 	return &s->unwind;
 }
 
+/* The program that takes the samples. */
+static struct bpf_program *event_prog(const struct session *s)
+{
+	switch (s->event.kind) {
+	case EVENT_COUNTER:
+		break;
+	case EVENT_TRACEPOINT:
+		return s->skel->progs.on_tracepoint;
+	case EVENT_UPROBE:
+		return s->skel->progs.on_uprobe;
+	}
+	return s->skel->progs.on_perf_event;
+}
+
 static int load(struct session *s, const struct session_opts *o, struct error *e)
 {
 	int err;
@@ -290,8 +304,10 @@ static int load(struct session *s, const struct session_opts *o, struct error *e
 		err = arrays_size(s, e);
 	if (err)
 		return err;
-	bpf_program__set_autoload(s->skel->progs.on_tracepoint, o->event.is_tracepoint);
-	bpf_program__set_autoload(s->skel->progs.on_perf_event, !o->event.is_tracepoint);
+	bpf_program__set_autoload(s->skel->progs.on_perf_event, false);
+	bpf_program__set_autoload(s->skel->progs.on_tracepoint, false);
+	bpf_program__set_autoload(s->skel->progs.on_uprobe, false);
+	bpf_program__set_autoload(event_prog(s), true);
 	err = profile_bpf__load(s->skel);
 	if (err) {
 		if (features_can_record(e))
@@ -390,12 +406,19 @@ static int event_open(const struct event *ev, uint32_t cpu)
 		attr.sample_freq = ev->freq_hz;
 	else
 		attr.sample_period = ev->period;
+	if (ev->kind == EVENT_UPROBE) {
+		attr.uprobe_path = (uintptr_t)ev->path;
+		attr.probe_offset = ev->off;
+	}
 	return (int)syscall(SYS_perf_event_open, &attr, -1, cpu, -1, PERF_FLAG_FD_CLOEXEC);
 }
 
 static int event_fail(const struct event *ev, uint32_t cpu, int code, struct error *e)
 {
-	error_errno(e, code, "cannot count %s on CPU %u", ev->name, cpu);
+	if (ev->kind == EVENT_UPROBE)
+		error_errno(e, code, "cannot probe %s at offset 0x%" PRIx64, ev->path, ev->off);
+	else
+		error_errno(e, code, "cannot count %s on CPU %u", ev->name, cpu);
 	if (code == EINVAL && ev->freq_hz)
 		error_advise(e, "kernel.perf_event_max_sample_rate bounds -F");
 	else if (code == ENOENT || code == EOPNOTSUPP)
@@ -408,8 +431,7 @@ static int event_fail(const struct event *ev, uint32_t cpu, int code, struct err
 /* Open, give the program, switch on when the session is on. -ENODEV: the CPU is offline. */
 static int cpu_event_add(struct session *s, uint32_t cpu, struct error *e)
 {
-	int prog = bpf_program__fd(s->event.is_tracepoint ? s->skel->progs.on_tracepoint
-							  : s->skel->progs.on_perf_event);
+	int prog = bpf_program__fd(event_prog(s));
 	int fd = event_open(&s->event, cpu), err;
 
 	if (fd < 0)
@@ -450,7 +472,7 @@ static void cpu_events_prune(struct session *s)
 	s->cpu_cnt = kept;
 }
 
-/* One event on every online CPU; a tracepoint's program runs on all CPUs from one event. */
+/* One event on every online CPU; a tracepoint's or probe's program runs on all CPUs from one event. */
 static int cpus_sync(struct session *s, struct error *e)
 {
 	uint32_t *cpus CLEANUP(cleanup_free) = NULL;
@@ -461,7 +483,7 @@ static int cpus_sync(struct session *s, struct error *e)
 		return error_errno(e, -err, "cannot read which CPUs are online");
 	for (size_t i = 0; i < s->cpu_cnt; i++)
 		s->cpus[i].is_online = false;
-	for (size_t i = 0; i < (s->event.is_tracepoint ? 1 : cnt) && !err; i++) {
+	for (size_t i = 0; i < (s->event.kind == EVENT_COUNTER ? cnt : 1) && !err; i++) {
 		if (cpu_event_has(s, cpus[i]))
 			continue;
 		err = cpu_event_add(s, cpus[i], e);
@@ -635,10 +657,7 @@ static int prog_info(struct session *s, struct bpf_prog_info *ret)
 	uint32_t len = sizeof(*ret);
 
 	memset(ret, 0, sizeof(*ret));
-	return bpf_obj_get_info_by_fd(bpf_program__fd(s->event.is_tracepoint
-							      ? s->skel->progs.on_tracepoint
-							      : s->skel->progs.on_perf_event),
-				      ret, &len);
+	return bpf_obj_get_info_by_fd(bpf_program__fd(event_prog(s)), ret, &len);
 }
 
 int session_counters(struct session *s, struct session_counters *ret)
@@ -662,7 +681,7 @@ int session_counters(struct session *s, struct session_counters *ret)
 	err = prog_info(s, &info);
 	if (err)
 		return err;
-	c.nested = info.recursion_misses;
+	c.nested = info.recursion_misses + c.bpf.nested;
 	c.side_lost = sideband_lost(s->side);
 	*ret = c;
 	return 0;

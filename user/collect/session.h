@@ -90,8 +90,8 @@ bool session_has_targets(struct session *s);
 
 struct session_counters {
 	struct bstack_counters bpf; /* sums over all CPUs */
-	uint64_t nested;            /* the kernel did not run the program: nested in another */
-	uint64_t side_lost;         /* side events dropped by the kernel */
+	uint64_t nested;    /* no sample was taken: the hit nested in another one on its CPU */
+	uint64_t side_lost; /* side events dropped by the kernel */
 };
 int session_counters(struct session *s, struct session_counters *ret);
 /* What BPF costs, where kernel.bpf_stats_enabled: runs and nanoseconds of the sampling program. */

@@ -97,7 +97,7 @@ struct sample {
 	X(fired, "events that passed the filter")                                           \
 	X(recorded, "samples in the profile")                                               \
 	X(lost_ring, "lost: the ring buffer was full")                                      \
-	X(lost_nested, "lost: the kernel did not run the program (nested in another)")      \
+	X(lost_nested, "lost: nested in another sample on the same CPU")                    \
 	X(lost_memory, "lost: no memory in the profiler")                                   \
 	X(lost_stackmap, "lost: the stack map has not the stack")                           \
 	X(sideband_lost, "mapping events the kernel dropped")                               \

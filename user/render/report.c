@@ -61,6 +61,22 @@ static void notice(struct report *r, const char *text)
 		   r->o->with_color ? "\033[0m" : "");
 }
 
+#define EVENT_SZ 40
+
+/* Of a long name the end: there stands what is probed. */
+static void event_add(struct buf *b, const char *event)
+{
+	size_t len = strlen(event);
+
+	if (len > EVENT_SZ) {
+		event += len - (EVENT_SZ - 2);
+		while ((*event & 0xc0) == 0x80) /* not from the middle of a character on */
+			event++;
+		buf_str(b, "..");
+	}
+	text_add(b, event, EVENT_SZ);
+}
+
 static void head(struct report *r)
 {
 	const struct ledger *l = &r->m->ledger;
@@ -71,7 +87,7 @@ static void head(struct report *r)
 	fact(r, "host", r->m->host);
 	if (event[0]) {
 		buf_str(b, "event     ");
-		text_add(b, event, 40);
+		event_add(b, event);
 		if (l->freq_hz)
 			buf_printf(b, ", %llu a second", (unsigned long long)l->freq_hz);
 		else if (l->period)

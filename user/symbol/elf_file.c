@@ -334,3 +334,16 @@ int elf_file_off_to_vaddr(const struct elf_file *f, uint64_t off, uint64_t *ret)
 	}
 	return -ENOENT;
 }
+
+int elf_file_vaddr_to_off(const struct elf_file *f, uint64_t vaddr, uint64_t *ret)
+{
+	for (size_t i = 0; i < f->seg_cnt; i++) {
+		const struct elf_seg *seg = &f->segs[i];
+
+		if (vaddr >= seg->vaddr && vaddr - seg->vaddr < seg->filesz) {
+			*ret = seg->off + (vaddr - seg->vaddr);
+			return 0;
+		}
+	}
+	return -ENOENT;
+}

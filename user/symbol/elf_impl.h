@@ -77,8 +77,9 @@ Elf_Scn *elf_find_section(Elf *elf, const char *name);
 int elf_failed(int other);
 /* The contents of a section of at most max bytes, or NULL. */
 Elf_Data *elf_section_data(Elf_Scn *scn, uint64_t max);
-/* Link-time address of a file offset: 0 or -ENOENT. */
+/* Link-time address of a file offset, and the reverse: 0 or -ENOENT. */
 int elf_file_off_to_vaddr(const struct elf_file *f, uint64_t off, uint64_t *ret);
+int elf_file_vaddr_to_off(const struct elf_file *f, uint64_t vaddr, uint64_t *ret);
 int read_at(int fd, void *data, size_t len, uint64_t off);
 
 /* --- cfi.c --- */
@@ -99,6 +100,9 @@ struct symtab {
 	struct ranges ranges;
 	struct buf strs;
 };
+/* In range_in.aux */
+#define SYM_SIZELESS 1U /* len reaches to the end of the section */
+#define SYM_IFUNC    2U /* the address is that of what chooses the function */
 struct symbuild {
 	struct range_in *syms;
 	size_t cnt, cap;

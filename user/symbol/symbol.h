@@ -88,6 +88,25 @@ int symbols_find_kernel(struct symbols *s, uint64_t addr, struct sym_name *ret);
 int symbols_vdso(struct symbols *s, struct build_id *ret_id);
 int symbols_find_vdso(struct symbols *s, uint64_t off, struct sym_name *ret);
 
+/*
+ * functions - the functions that one file's own symbol tables name, as they stand there: mangled, and the same one
+ * several times when both tables have it. functions_open: 0; -ENOEXEC: no ELF file that can be read here; -ENODATA: debug
+ * information only, no code; -errno of opening it.
+ */
+struct functions;
+struct function_at {
+	const char *name; /* until functions_free */
+	uint64_t vaddr;   /* link-time address */
+	uint64_t sz;      /* 0: not told */
+	bool is_ifunc; /* at vaddr is the code that chooses the function when the program starts */
+};
+int functions_open(const char *path, struct functions **ret);
+void functions_free(struct functions *f); /* accepts NULL */
+size_t functions_cnt(const struct functions *f);
+struct function_at functions_get(const struct functions *f, size_t i);
+/* Where in the file the code at vaddr is: 0, or -ENOENT: in no executable segment. */
+int functions_off(const struct functions *f, uint64_t vaddr, uint64_t *ret_off);
+
 /* Demangle C++ and Rust (v0 and legacy); malloc'd, NULL when name is not mangled or the result
  * is longer than SYM_NAME_MAX, and with errno ENOMEM when there was no memory. Bounded in time and depth by libiberty's own limits. */
 #define SYM_NAME_MAX 4096

@@ -14,8 +14,6 @@
 #define SYM_RAW_NAME_MAX 65535
 #define SECTIONS_MAX     (1U << 20)
 
-#define SYM_SIZELESS     1U /* in range_in.aux; len reaches to the end of the section */
-
 /* Address range of an executable section; empty for others. */
 struct code_scn {
 	uint64_t start, size;
@@ -98,7 +96,7 @@ static int add_symbol(struct symbuild *b, const GElf_Sym *sym, const struct code
 				 sym->st_size && sym->st_size < room ? sym->st_size : room),
 		.val = (uint32_t)(base + sym->st_name),
 		.prio = sym_rank(sym->st_info),
-		.aux = sym->st_size ? 0 : SYM_SIZELESS,
+		.aux = (sym->st_size ? 0 : SYM_SIZELESS) | (type == STT_GNU_IFUNC ? SYM_IFUNC : 0),
 	};
 	return 0;
 }
