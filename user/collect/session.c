@@ -676,8 +676,8 @@ int session_counters(struct session *s, struct session_counters *ret)
 	if (bpf_map_lookup_elem(bpf_map__fd(s->skel->maps.counters), &zero, per_cpu))
 		return -errno;
 	for (int i = 0; i < cnt; i++)
-		for (size_t k = 0; k < sizeof(c.bpf) / sizeof(uint64_t); k++)
-			((uint64_t *)&c.bpf)[k] += ((const uint64_t *)&per_cpu[i])[k];
+		for (size_t k = 0; k < sizeof(c.bpf) / sizeof(__u64); k++)
+			((__u64 *)&c.bpf)[k] += ((const __u64 *)&per_cpu[i])[k];
 	err = prog_info(s, &info);
 	if (err)
 		return err;
