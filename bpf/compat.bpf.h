@@ -11,6 +11,10 @@
  * memory range", 6.18). */
 #define KEEP(var) asm volatile("" : "+r"(var))
 
+/* Linux 6.10. Drop `weak` when older kernels are no longer supported. */
+extern void bpf_preempt_disable(void) __attribute__((weak)) __ksym;
+extern void bpf_preempt_enable(void) __attribute__((weak)) __ksym;
+
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 
 /* mm_lock_seq: seqcount_t from 6.13 (and in late stable 6.12), a plain int from 6.4, absent without per-VMA locks.

@@ -278,8 +278,8 @@ int on_tracepoint(void *ctx)
 /*
  * The registers at the kernel's entry are those at the probe: the trap was the entry, and ip is set back to the probe's
  * address before programs run. Unlike the others this program may be preempted, and by its like (no bpf_prog_active, no
- * preempt_disable() in bpf_prog_run_array_uprobe(), 6.18): whoever comes second on a CPU leaves what is under
- * construction alone, and is counted.
+ * preempt_disable() in bpf_prog_run_array_uprobe(), 6.18), so it keeps that from happening. Where it cannot, whoever
+ * comes second on a CPU leaves what is under construction alone, and is counted.
  */
 SEC("uprobe")
 int on_uprobe(struct pt_regs *ctx)
@@ -289,11 +289,17 @@ int on_uprobe(struct pt_regs *ctx)
 
 	if (!sc)
 		return 0; /* cannot be: there is one for each CPU */
+	if (bpf_preempt_disable)
+		bpf_preempt_disable();
 	if (!__sync_lock_test_and_set(&sc->is_busy, 1)) {
 		sample_take(ctx, false, 1);
 		__sync_lock_test_and_set(&sc->is_busy, 0);
+		if (bpf_preempt_enable)
+			bpf_preempt_enable();
 		return 0;
 	}
+	if (bpf_preempt_enable)
+		bpf_preempt_enable();
 	task_ids(bpf_get_current_task_btf(), &pid, &tid);
 	if (is_wanted(pid, tid, bpf_get_smp_processor_id())) {
 		struct bstack_counters *c = bpf_map_lookup_elem(&counters, &zero);

@@ -34,7 +34,8 @@ LIMIT_S = int(os.environ.get("VM_LIMIT_S", 800))  # below the runner's own
 # What a guest runs. Everything that is about the kernel; LEFT_OUT says what is not.
 PROGRAMS = ["build/live/test_kernel", "build/live/test_kernel_kinds", "build/live/test_lock", "selftests/live/test_locks.py",
             "selftests/live/test_record.py", "selftests/live/test_unwind.py", "selftests/live/test_evidence.py",
-            "selftests/live/test_known.py", "selftests/live/test_known_moved.py", "selftests/live/test_doctor.py"]
+            "selftests/live/test_known.py", "selftests/live/test_known_moved.py", "selftests/live/test_probe.py",
+            "selftests/live/test_doctor.py"]
 OTHER_FILES = "a matter of the program's file, the same on every kernel"
 NO_KERNEL = "a matter of bstack alone, the same on every kernel"
 LEFT_OUT = {
@@ -52,6 +53,9 @@ LEFT_OUT = {
     "test_unwind.musl": OTHER_FILES,
     "test_unwind.ordinary_programs": OTHER_FILES,
     "test_unwind.small_memory_evicts_and_counts": NO_KERNEL,
+    **{f"test_probe.{test}": "needs binutils" for test in ("every_instruction", "address_in_a_stripped_file")},
+    **{f"test_probe.words_{test}": NO_KERNEL for test in
+       ("for_a_wrong_name", "for_a_wrong_file", "for_a_wrong_symbol", "without_the_pmu", "without_privileges")},
     "test_doctor.binaries": "needs a whole compiler",
 }
 
