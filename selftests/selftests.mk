@@ -21,7 +21,7 @@ FIXTURE_CFLAGS := -O0 -g -fno-omit-frame-pointer -Wall -Wextra -Werror -D_GNU_SO
 FIXTURES := $(addprefix $(O)/fixtures/,chain storm dlswap forkbomb jit deep work execer_a execer_b \
 	manystacks swapcount count_a.so count_b.so swapways bare_a.so bare_b.so swapexec_a swapexec_b swap_a.so swap_b.so deep_a.so deep_b.so fail_alloc.so \
 	unwound_pie unwound_nopie unwound_static unwound_cet unwound_noplt unwound_musl thrown \
-	probed_pie probed_nopie probed_fp probed.so mixed mixed_fp bare_fp.so bare_debug.so bare_noid.so jit_unwound \
+	called probed_pie probed_nopie probed_fp probed.so mixed mixed_fp bare_fp.so bare_debug.so bare_noid.so jit_unwound \
 	hurt hurt_process hurt_code)
 # The same program in the ways that programs are built, all without frame pointers.
 UNWOUND_CFLAGS := -O2 -g -fomit-frame-pointer -Wall -Wextra -Werror -D_GNU_SOURCE -pthread

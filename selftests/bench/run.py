@@ -331,6 +331,102 @@ def rates():
         f"{led['fired'] - led['recorded']} lost of {led['fired']}")
 
 
+HITS = 500000
+HIT_KINDS = (  # what the program does, what it is called here, our event, bpftrace's probe
+    ("function", "uprobe", "uprobe:{program}:fx_called", "uprobe:{program}:fx_called"),
+    ("getpid", "tracepoint", "syscalls:sys_enter_getpid", "tracepoint:syscalls:sys_enter_getpid"),
+)
+HIT_OPTIONS = {"bstack": [], "no known stacks": ["--known-stacks", "0"], "with times": ["--timestamps"]}
+PERF_PROBE = f"bstack_bench_{os.getpid()}:hit"
+
+
+def hits_times(out):
+    """(seconds, and those of them on a CPU) as the program prints them."""
+    found = re.search(rb"^(\d+\.\d+) (\d+\.\d+)$", out, re.M)
+    return float(found[1]), float(found[2])
+
+
+def hits_by_bstack(event, work, options):
+    """(seconds that the program's calls took, those on a CPU, hits that became samples)"""
+    out = subprocess.run([ktap.bstack(), "record", "-q", *options, "-e", event, "-o", f"{DIR}/b.pb.gz", "--", *work],
+                         stdout=subprocess.PIPE, check=True).stdout
+    return *hits_times(out), truth.Recording(f"{DIR}/b.pb.gz").ledger["recorded"]
+
+
+def hits_by_bpftrace(probe, work):
+    out = subprocess.run(["bpftrace", "-e", probe + " /pid == cpid/ { @[ustack] = count() }", "-c", " ".join(work)],
+                         stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=True).stdout
+    return *hits_times(out), sum(map(int, re.findall(rb"\]: (\d+)$", out, re.M)))
+
+
+def hits_by_perf(event, work, graph):
+    out = subprocess.run([*PERF_RECORD, "-e", event, "--call-graph", graph, "-o", f"{DIR}/perf.data", "--", *work],
+                         stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=True).stdout
+    stats = subprocess.run(["perf", "report", "--stats", "-i", f"{DIR}/perf.data"], stdout=subprocess.PIPE,
+                           stderr=subprocess.DEVNULL, check=True).stdout.decode()
+    found = re.search(r"SAMPLE events: +(\d+)", stats)
+    return *hits_times(out), int(found[1]) if found else 0
+
+
+def hit_ways(kind, event, probe, program):
+    """({way: how to measure it}, {peer: why it is not here})"""
+    work = [program, kind, str(HITS)]
+    ways = {name: lambda o=o: hits_by_bstack(event, work, o) for name, o in HIT_OPTIONS.items()}
+    absent = {}
+    if shutil.which("bpftrace"):
+        ways["bpftrace"] = lambda: hits_by_bpftrace(probe, work)
+    else:
+        absent["bpftrace"] = "not installed"
+    perf_event = event
+    if not perf():
+        absent["perf"] = "not installed"
+    elif kind == "function":
+        done = subprocess.run(["perf", "probe", "-q", "-x", program, "--add", f"{PERF_PROBE}=fx_called"],
+                              stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        perf_event = PERF_PROBE
+        if done.returncode:
+            absent["perf"] = f"perf probe: {done.stderr.decode().strip().splitlines()[-1:]}"
+    if "perf" not in absent:
+        ways["perf fp"] = lambda: hits_by_perf(perf_event, work, "fp")
+        ways["perf dwarf"] = lambda: hits_by_perf(perf_event, work, "dwarf,4096")
+    return ways, absent
+
+
+def hits_measure(ways, alone):
+    """{way: (ns of CPU added to a hit, stacks a second, hits without a stack)}; medians of alternating runs."""
+    times, cpu, lost = ({way: [] for way in ways} for _ in range(3))
+    for _ in range(ROUNDS):
+        for way, measure in ways.items():
+            seconds, on_cpu, recorded = measure()
+            times[way].append(seconds)
+            cpu[way].append(on_cpu)
+            lost[way].append(HITS - recorded)
+    return {way: (1e9 * (statistics.median(cpu[way]) - alone) / HITS, HITS / statistics.median(times[way]), sum(lost[way]))
+            for way in ways}
+
+
+def hits():
+    """A program that does nothing but run into an event: its stacks a second, and what each adds to it."""
+    program = ktap.fixture("called")
+    for kind, text, event, probe in HIT_KINDS:
+        alone = statistics.median(hits_times(subprocess.run([program, kind, str(HITS)], stdout=subprocess.PIPE,
+                                                            check=True).stdout)[1] for _ in range(ROUNDS))
+        try:
+            ways, absent = hit_ways(kind, event.format(program=program), probe.format(program=program), program)
+            found = hits_measure(ways, alone)
+        finally:
+            if kind == "function" and perf():
+                subprocess.run(["perf", "probe", "-q", "--del", PERF_PROBE], stderr=subprocess.DEVNULL)
+        peers = [way for way in found if way != "bstack"]
+        why = "".join(f"; no {peer}: {reason}" for peer, reason in absent.items())
+        rate = {way: f"{a_second:,.0f}" + (f" ({100 * lost / HITS / ROUNDS:.1f} % lost)" if lost else "")
+                for way, (_, a_second, lost) in found.items()}
+        row(f"{text} hits a second", rate["bstack"], "; ".join(f"{way} {rate[way]}" for way in peers),
+            f"one thread, {HITS:,} hits, {found['bstack'][2]} lost{why}")
+        row("CPU added to a hit", f"{found['bstack'][0]:,.0f} ns",
+            "; ".join(f"{way} {found[way][0]:,.0f} ns" for way in peers), f"alone {1e9 * alone / HITS:.0f} ns")
+
+
 def names():
     """Names a second, beside eu-addr2line, on the largest library at hand."""
     lib = max((p for p in ["/usr/lib/x86_64-linux-gnu/libLLVM-14.so.1", "/usr/lib/x86_64-linux-gnu/libc.so.6"]
@@ -376,7 +472,7 @@ def memory():
     row("record, 5 s at 9,973 Hz, both CPUs", f"peak {peak >> 10} MiB")
 
 
-BENCHES = [verifier, bpf_cost, lock, rooted, first_stack, table_size, slow_down, files, rates, names, memory]
+BENCHES = [verifier, bpf_cost, lock, rooted, first_stack, table_size, slow_down, files, rates, hits, names, memory]
 
 
 def main():
