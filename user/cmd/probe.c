@@ -152,7 +152,7 @@ static int place_find(const struct probe *p, const struct functions *f, uint64_t
 int probe_init(const char *name, struct event *ret, struct error *e)
 {
 	struct functions *f;
-	struct probe p;
+	struct probe p = {};
 	uint64_t off;
 	int err = parse(name, &p, e);
 

@@ -138,8 +138,8 @@ int event_init_uprobe(const char *name, const char *path, uint64_t off, struct e
 	}
 	if (strlen(name) >= sizeof(ev.name) || strlen(path) >= sizeof(ev.path))
 		return error_set(e, EINVAL, "-e: the name of the event is too long");
-	strcpy(ev.name, name);
-	strcpy(ev.path, path);
+	snprintf(ev.name, sizeof(ev.name), "%s", name);
+	snprintf(ev.path, sizeof(ev.path), "%s", path);
 	*ret = ev;
 	return 0;
 }
