@@ -19,7 +19,8 @@ $(O)/unit/%: $(O)/asan/selftests/unit/%.o $(ASAN_OBJS)
 # Fixtures: small programs whose stacks the tests know. -O0 keeps every frame pointer.
 FIXTURE_CFLAGS := -O0 -g -fno-omit-frame-pointer -Wall -Wextra -Werror -D_GNU_SOURCE -pthread
 FIXTURES := $(addprefix $(O)/fixtures/,chain storm dlswap forkbomb jit deep work execer_a execer_b \
-	manystacks swapcount count_a.so count_b.so swapways bare_a.so bare_b.so swapexec_a swapexec_b swap_a.so swap_b.so deep_a.so deep_b.so fail_alloc.so \
+	manystacks swapcount count_a.so count_b.so swapways bare_a.so bare_b.so swapexec_a swapexec_b swap_a.so swap_b.so \
+	deep_a.so deep_b.so fail_alloc.so fail_kernel.so \
 	unwound_pie unwound_nopie unwound_static unwound_cet unwound_noplt unwound_musl thrown \
 	called probed_pie probed_nopie probed_fp probed.so mixed mixed_fp bare_fp.so bare_debug.so bare_noid.so jit_unwound \
 	hurt hurt_process hurt_code)
@@ -132,7 +133,7 @@ $(O)/fixtures/swap_%.so: selftests/fixtures/swaplib.c
 	$(say) FIXTURE $@
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(FIXTURE_CFLAGS) -DNAME=$* -shared -fPIC -o $@ $<
-$(O)/fixtures/fail_alloc.so: selftests/fixtures/fail_alloc.c
+$(O)/fixtures/fail_%.so: selftests/fixtures/fail_%.c
 	$(say) FIXTURE $@
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) -O1 -g -fno-builtin -Wall -Wextra -Werror -D_GNU_SOURCE -shared -fPIC -o $@ $<
