@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #
-# bstack: make, make check, make check-vm, make fuzz, make demo, make bench, make install, make clean.
+# bstack: make, make check, make check-vm, make kernel-lockdep, make fuzz, make demo, make bench, make install, make clean.
 # Settings: O= build folder, V=1 shows commands, PREFIX=, DESTDIR=, T=GLOB chooses tests,
 # F=GLOB fuzz targets and TIME= seconds for each.
 
@@ -48,6 +48,11 @@ check-vm: deps
 	$(Q)selftests/deps.sh vm
 	$(Q)$(MAKE) --no-print-directory vm-run
 
+# A kernel that checks itself, one more for check-vm: made once for its source, configuration and compiler.
+kernel-lockdep: deps
+	$(Q)selftests/deps.sh kernel
+	$(Q)O=$(abspath $(O)) selftests/vm/lockdep.py
+
 demo: deps
 	$(Q)$(MAKE) --no-print-directory all
 	$(Q)O=$(O) selftests/demo.sh
@@ -59,5 +64,5 @@ bench: deps
 clean:
 	$(Q)rm -rf $(O)
 
-.PHONY: all deps check check-run check-vm vm-run demo bench install clean fixtures format
+.PHONY: all deps check check-run check-vm vm-run kernel-lockdep demo bench install clean fixtures format
 .DELETE_ON_ERROR:

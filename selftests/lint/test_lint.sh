@@ -23,7 +23,7 @@ rule() {
 
 files() {
 	find bpf user selftests vmlinux -type f \( -name '*.c' -o -name '*.h' -o -name '*.py' -o -name '*.sh' \
-		-o -name '*.mk' -o -name '*.js' -o -name '*.proto' \) -not -name '*.pyc' | sort
+		-o -name '*.mk' -o -name '*.js' -o -name '*.proto' -o -name '*.config' \) -not -name '*.pyc' | sort
 }
 
 for f in $(files) Makefile .ci/run selftests/run packages.txt; do
@@ -84,7 +84,7 @@ fi
 grep -nE 'time\.sleep|usleep\(|[^_a-z]sleep\(|nanosleep\(' -r selftests --include='*.py' --include='*.c' --include='*.h' |
 	grep -vE 'polls a condition|^selftests/bench/' | rule no_sleep_as_synchronization
 
-awk '$1 !~ /^(#|(build|test|vm)$)/ && NF' packages.txt | rule packages_have_a_kind
+awk '$1 !~ /^(#|(build|test|vm|kernel)$)/ && NF' packages.txt | rule packages_have_a_kind
 
 echo "1..$count"
 exit $failed

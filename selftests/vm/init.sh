@@ -17,6 +17,10 @@ mount -t cgroup2 none /sys/fs/cgroup
 # Debian's own value, 3, asks for CAP_SYS_ADMIN where other kernels are content with CAP_PERFMON
 echo 2 >/proc/sys/kernel/perf_event_paranoid
 cd /bstack || exit 1
+# provoke CRASH - one of the kernel's crash tests, of a process that may die of it
+provoke() (
+	echo "$1" >/sys/kernel/debug/provoke-crash/DIRECT
+)
 {
 	echo "== kernel $(uname -r) $(uname -v)"
 	while read -r program; do
@@ -25,6 +29,9 @@ cd /bstack || exit 1
 		$program </dev/null 2>&1
 		echo "== end $?"
 	done </programs
+	echo "== tainted: $(cat /proc/sys/kernel/tainted)"
+	# shellcheck disable=SC2046 # without its blanks
+	[ ! -e /proc/lockdep_stats ] || echo "==" $(grep debug_locks /proc/lockdep_stats)
 	echo "== done"
 } >/dev/ttyS1
 echo o >/proc/sysrq-trigger

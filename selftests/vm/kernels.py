@@ -20,6 +20,14 @@ KERNELS = {
 }
 
 
+BUILD = os.path.abspath(os.environ.get("O", os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "build")))
+
+
+def cache():
+    """The folder in which kernels are kept."""
+    return os.environ.get("VM_CACHE", os.path.join(BUILD, "vm", "kernels"))
+
+
 class Missing(Exception):
     """The kernel cannot be had here; the text says why."""
 

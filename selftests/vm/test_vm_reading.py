@@ -55,6 +55,16 @@ Kernel panic - not syncing: Fatal exception
 bstack[210]: segfault at 0 ip 00005581 sp 00007ffd error 4 in bstack
 general protection fault, probably for non-canonical address 0xdead000000000122: 0000 [#1]
 list_del corruption. prev->next should be ffff, but was 0
+WARNING: inconsistent lock state
+WARNING: lock held when returning to user space!
+WARNING: bad unlock balance detected!
+BUG: sleeping function called from invalid context at kernel/locking/rwsem.c:1536
+BUG: scheduling while atomic: bstack/210/0x00000002
+BUG: KASAN: slab-use-after-free in stack_map_get_build_id_offset+0x1/0x2
+BUG: MAX_LOCKDEP_ENTRIES too low!
+turning off the locking correctness validator.
+INFO: trying to register non-static key.
+[ BUG: Invalid wait context ]
 Out of memory: Killed process 210 (bstack)""".splitlines()
 QUIET = """Linux version 6.1.0 (gcc-12) #1 SMP PREEMPT_DYNAMIC Debian
 Debug: sleeping functions are reported
@@ -70,6 +80,41 @@ def test_complaints():
         text = "\n".join([*QUIET, f"[  12.345678] {line}", *QUIET])
         ktap.eq(vm.read_console(text)[:1], [f"[  12.345678] {line}"], "first line shown")
     ktap.eq(vm.read_console("\n".join(QUIET)), [], "complaints of a quiet kernel")
+
+
+def test_each_complaint_is_shown():
+    """The second may be ours, when the first is not; what follows is shown once."""
+    text = ["WARNING: possible circular locking dependency detected", *map(str, range(100)), "BUG: one more", "of it"]
+    shown = vm.read_console("\n".join(text))
+    ktap.eq((shown[0], shown[-2:], len(shown)), (text[0], text[-2:], 62), "first, last, lines shown")
+
+
+FAILED_ON_PURPOSE = ["[ 1315.511779] bstack: vmalloc error: size 4096, failed to allocated page array size 8, mode:0xcc2",
+                     "[ 1315.553967] CPU: 1 UID: 0 PID: 1617 Comm: bstack Not tainted", "[ 1315.554344] Call Trace:"]
+
+
+def test_a_fault_that_was_asked_for():
+    ktap.eq(vm.read_console("\n".join(FAILED_ON_PURPOSE)), [], "complaints of a fault that a test asked for")
+    for text in (FAILED_ON_PURPOSE[1:], [line.replace("bstack: ", "init: ") for line in FAILED_ON_PURPOSE],
+                 [FAILED_ON_PURPOSE[0], *"abc", FAILED_ON_PURPOSE[2]], [*FAILED_ON_PURPOSE[:2], "BUG: of another kind"]):
+        ktap.eq(vm.read_console("\n".join(text))[-1:], text[-1:], "the last line shown")
+
+
+STATES = [
+    ("== tainted: 0\n== debug_locks: 1\n", True, 0),
+    ("== tainted: 0\n", False, 0),
+    ("== tainted: 512\n== debug_locks: 1\n", True, 1),
+    ("== tainted: 0\n== debug_locks: 0\n", True, 1),
+    ("== tainted: 0\n", True, 1),
+    ("== debug_locks: 1\n", True, 1),
+    ("", False, 1),
+]
+
+
+def test_state_at_the_end():
+    for text, has_validator, count in STATES:
+        wrong = vm.read_state(text, has_validator)
+        ktap.eq(len(wrong), count, f"{text!r}: {wrong}")
 
 
 if __name__ == "__main__":

@@ -2,11 +2,13 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 """vm.py - runs live tests on other kernels: Debian's, under QEMU without hardware support, one guest a kernel.
 
-The guest is a kernel image out of its package (kernels.py) and one archive in memory (initramfs.py); its first process
-(init.sh) runs the programs of PROGRAMS. What they print comes over the second serial line, what the kernel has to say over the
-first, where every complaint of its own is a failure. A guest that hangs, dies, or leaves a program without a result fails.
+The guest is a kernel image out of its package (kernels.py), or one that checks itself (lockdep.py), and one archive in memory
+(initramfs.py); its first process (init.sh) runs the programs of PROGRAMS. What they print comes over the second serial line,
+what the kernel has to say over the first, where every complaint of its own is a failure. A guest that hangs, dies, or leaves
+a program without a result fails.
 
     vm.py            all kernels, one after the other, and a table: make check-vm
+    vm.py NAME..     only these
     test_vm_*.py     one kernel, as a test program
 
 Settings, from the environment: O build folder, VM_CACHE where kernel images are kept, VM_ACCEL, VM_LIMIT_S.
@@ -25,17 +27,22 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, HERE)
 import initramfs  # noqa: E402
 import kernels  # noqa: E402
+import lockdep  # noqa: E402
 
-BUILD = os.path.abspath(os.environ.get("O", os.path.join(HERE, "..", "..", "build")))
+BUILD = kernels.BUILD
 WORK = os.path.join(BUILD, "vm")
 QEMU = "qemu-system-x86_64"
 LIMIT_S = int(os.environ.get("VM_LIMIT_S", 800))  # below the runner's own
+PROVOKED_LIMIT_S = 300
 
 # What a guest runs. Everything that is about the kernel; LEFT_OUT says what is not.
 PROGRAMS = ["build/live/test_kernel", "build/live/test_kernel_kinds", "build/live/test_lock", "selftests/live/test_locks.py",
             "selftests/live/test_record.py", "selftests/live/test_unwind.py", "selftests/live/test_evidence.py",
             "selftests/live/test_known.py", "selftests/live/test_known_moved.py", "selftests/live/test_probe.py",
-            "selftests/live/test_doctor.py"]
+            "selftests/live/test_doctor.py", "selftests/live/test_kill.py", "selftests/live/test_failslab.py"]
+# A kernel that checks itself takes four times as long: for more than these the runner has no time. The table has all.
+LOCKDEP_AS_A_TEST = ["build/live/test_kernel", "build/live/test_lock", "selftests/live/test_kill.py",
+                     "selftests/live/test_failslab.py"]
 OTHER_FILES = "a matter of the program's file, the same on every kernel"
 NO_KERNEL = "a matter of bstack alone, the same on every kernel"
 LEFT_OUT = {
@@ -63,10 +70,28 @@ LEFT_OUT = {
 COMPLAINTS = re.compile(
     r"\bBUG:|\bWARNING:|\bOops\b|general protection fault|Kernel panic|rcu: INFO|blocked for more than|soft lockup|"
     r"hard LOCKUP|INFO: possible |possible circular locking|suspicious RCU usage|inconsistent lock state|Call Trace:|"
-    r"Out of memory|oom-kill|segfault at|traps: |Unable to handle|list_(add|del) corruption|refcount_t: ")
+    r"Out of memory|oom-kill|segfault at|traps: |Unable to handle|list_(add|del) corruption|refcount_t: |"
+    r"trying to register non-static key|turning off the locking correctness validator")
+# A trace of calls that is no complaint: (the line before it, why), and how many lines before.
+NOT_A_COMPLAINT = [("bstack: vmalloc error: size ", "test_failslab has it fail, and the kernel tells so unless its caller forbids")]
+HEAD_LINES = 3
+# What a kernel of the lockdep kind must say, and be heard: what is tested, the kernel's own crash test for it, and the words of
+# the report. The last crash takes the lock validator with it.
+PROVOKED = [
+    ("warning", "WARNING", r"WARNING: .*lkdtm_WARNING"),
+    ("damaged_list", "CORRUPT_LIST_ADD", r"list_add corruption"),
+    ("lock_kept", "SPINLOCKUP", r"WARNING: lock held when returning to user space!"),
+    ("sleep_in_atomic", "SPINLOCKUP", r"BUG: (scheduling while atomic|sleeping function called from invalid context)"),
+]
 # Longer than the host may let a guest wait for a CPU
 KERNEL_ARGS = ("console=ttyS0 panic=-1 oops=panic tsc=reliable no_timer_check "
                "rcupdate.rcu_cpu_stall_timeout=120 watchdog_thresh=60")
+
+# The lock validator stops at its first report, so what is known has to be kept from happening. For the tracepoints of mmap_lock,
+# which test_lock uses, 6.12 writes down the path of the memory cgroup: in a timer's interrupt it takes kernfs_rename_lock, a
+# rwlock_t, which may sleep on PREEMPT_RT ("BUG: Invalid wait context"; kernfs_path_from_node of get_mm_memcg_path). bstack uses
+# none of them, with PREEMPT_RT no lock is taken there, and newer kernels write a number. Without memory cgroups there is no path.
+LOCKDEP_ARGS = "cgroup_disable=memory"
 
 # A thread for each of the guest's CPUs: with one for both they change places too seldom for tests of locks. For this, one may
 # run an int3 that the kernel, which changes its own code when a tracepoint is used, has already taken away: what emulates is
@@ -75,6 +100,7 @@ ACCEL = os.environ.get("VM_ACCEL", "-accel tcg,thread=multi")
 STALE_INT3 = re.compile(r"\bOops: int3: |\bint3: 0000 ")
 
 PASS, FAIL, SKIP = "pass", "FAIL", "skip"
+LOCKDEP = "6.12-lockdep"
 
 
 def load_judge():
@@ -97,15 +123,16 @@ def missing_pieces():
     return None
 
 
-def boot(name, image, limit_s):
+def boot(name, image, limit_s, programs):
     """(what the programs printed, what the kernel printed, how the guest ended wrongly or None)"""
     paths = [os.path.join(WORK, f"{name}.{what}") for what in ("console", "results", "initramfs")]
     console, results, archive = paths
     os.makedirs(WORK, exist_ok=True)
-    initramfs.make(archive, BUILD, PROGRAMS, [t.split(".", 1)[1] for t in LEFT_OUT])
+    initramfs.make(archive, BUILD, programs, [t.split(".", 1)[1] for t in LEFT_OUT])
+    args = f"{KERNEL_ARGS} {LOCKDEP_ARGS}" if name.startswith(LOCKDEP) else KERNEL_ARGS
     command = [QEMU, *ACCEL.split(), "-cpu", "max", "-smp", "2", "-m", "2G",
                "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-kernel", image, "-initrd", archive,
-               "-append", KERNEL_ARGS, "-serial", f"file:{console}", "-serial", f"file:{results}"]
+               "-append", args, "-serial", f"file:{console}", "-serial", f"file:{results}"]
     for path in (console, results):
         open(path, "w").close()
     wrong = None
@@ -132,12 +159,12 @@ def detail_of(output, test):
     return []
 
 
-def read_results(text, programs=None):
+def read_results(text, programs):
     """[(test, outcome, lines of why)] of what the programs printed."""
     rows = []
     found = dict((p, (out, int(status))) for p, out, status in
                  re.findall(r"^== begin (.*)\n((?:(?!== ).*\n)*)== end (\d+)$", text, flags=re.M))
-    for program in PROGRAMS if programs is None else programs:
+    for program in programs:
         short = os.path.splitext(os.path.basename(program))[0]
         if program not in found:
             begun = text.partition(f"== begin {program}\n")[2]
@@ -155,34 +182,79 @@ def read_results(text, programs=None):
     return rows
 
 
+def is_asked_for(lines, i):
+    """Is it the trace of calls of a report that a test provokes?"""
+    return "Call Trace:" in lines[i] and any(text in line for line in lines[max(0, i - HEAD_LINES):i]
+                                             for text, _ in NOT_A_COMPLAINT)
+
+
+def complaints_at(lines):
+    """Where a kernel complains, by number of line."""
+    return [i for i, line in enumerate(lines) if COMPLAINTS.search(line) and not is_asked_for(lines, i)]
+
+
 def read_console(text):
-    """The kernel's complaints, with some of what follows."""
+    """The kernel's complaints, each with what follows it: a report names the locks, and where each was taken."""
     lines = text.splitlines()
-    hits = [i for i, line in enumerate(lines) if COMPLAINTS.search(line)]
-    return lines[hits[0]:hits[0] + 40] if hits else []
+    shown = {j for i in complaints_at(lines) for j in range(i, min(i + 60, len(lines)))}
+    return [lines[j] for j in sorted(shown)][:600]
 
 
-def run_kernel(name):
-    """(rows as read_results gives them, description of the kernel)"""
+def read_state(results, has_validator):
+    """What the kernel says of itself at the end: the lines of why it is not well."""
+    state = dict(re.findall(r"^== (tainted|debug_locks): (\d+)$", results, flags=re.M))
+    wrong = []
+    if state.get("tainted") != "0":
+        wrong.append(f"the kernel is tainted: {state.get('tainted', 'it did not say')}")
+    if has_validator and state.get("debug_locks") != "1":
+        wrong.append("the lock validator is off: it stopped at its first report, or never ran")
+    return wrong
+
+
+def run_provoked(name, image):
+    """Rows: is each splat that the kernel makes on purpose found?"""
+    asked = list(dict.fromkeys(crash for _, crash, _ in PROVOKED))
+    results, console, wrong = boot(f"{name}.provoked", image, PROVOKED_LIMIT_S, [f"provoke {crash}" for crash in asked])
+    lines = console.splitlines()
+    heard = [lines[i] for i in complaints_at(lines)]
+    rows = []
+    for what, _, report in PROVOKED:
+        is_heard = any(re.search(report, line) for line in heard)
+        rows.append((f"provoked.{what}", PASS if is_heard else FAIL,
+                     [] if is_heard else [f"{report} is not among:", *heard, str(wrong), *results.splitlines()[-20:]]))
+    is_off = "the lock validator" in " ".join(read_state(results, True))
+    rows.append(("provoked.validator_is_off", PASS if is_off else FAIL, [] if is_off else results.splitlines()[-20:]))
+    return rows
+
+
+def image_of(name):
+    """(path of the kernel image, its description)"""
     reason = missing_pieces()
+    if reason:
+        raise kernels.Missing(reason)
+    return lockdep.kept(kernels.cache()) if name == LOCKDEP else kernels.kernel(name, kernels.cache())
+
+
+def run_kernel(name, programs, limit_s):
+    """(rows as read_results gives them, description of the kernel)"""
     try:
-        if reason:
-            raise kernels.Missing(reason)
-        image, package = kernels.kernel(name, os.environ.get("VM_CACHE", os.path.join(WORK, "kernels")))
+        image, package = image_of(name)
     except kernels.Missing as missing:
         return [("guest", SKIP, [str(missing)])], "not run"
     start = time.monotonic()
-    results, console, wrong = boot(name, image, LIMIT_S)
+    results, console, wrong = boot(name, image, limit_s, programs)
     again = ""
     if STALE_INT3.search(console):
         again = ", started twice"
-        results, console, wrong = boot(name, image, LIMIT_S - (time.monotonic() - start))
-    rows = read_results(results)
-    complaints = read_console(console)
+        results, console, wrong = boot(name, image, limit_s - (time.monotonic() - start), programs)
+    rows = read_results(results, programs)
+    complaints = [*read_state(results, name == LOCKDEP), *read_console(console)]
     if not wrong and "== done" not in results:
         wrong = "the guest ended before its programs did"
     rows.append(("guest.ends", FAIL, [wrong, *console.splitlines()[-20:]]) if wrong else ("guest.ends", PASS, []))
     rows.append(("guest.kernel_is_quiet", FAIL, complaints) if complaints else ("guest.kernel_is_quiet", PASS, []))
+    if name == LOCKDEP:
+        rows += run_provoked(name, image)
     rows.append(("guest.left_out", SKIP, [f"{len(LEFT_OUT)} tests, for the reasons that vm.py gives"]))
     return rows, f"{package}, {time.monotonic() - start:.0f} s{again}"
 
@@ -192,7 +264,7 @@ def main_one(name):
     if not os.environ.get("VM"):
         print("ok 1 guest # SKIP VM=1 make check boots it, and make check-vm all: four minutes each\n1..1")
         return
-    rows, description = run_kernel(name)
+    rows, description = run_kernel(name, LOCKDEP_AS_A_TEST if name == LOCKDEP else PROGRAMS, LIMIT_S)
     print(f"# {description}")
     for i, (test, outcome, why) in enumerate(rows, 1):
         if outcome == FAIL:
@@ -221,9 +293,9 @@ def print_table(columns):
 
 def main_all():
     columns = {}
-    for name in kernels.KERNELS:
+    for name in sys.argv[1:] or [*kernels.KERNELS, LOCKDEP]:
         print(f"{name}: ", end="", flush=True)
-        columns[name], description = run_kernel(name)
+        columns[name], description = run_kernel(name, PROGRAMS, 4 * LIMIT_S if name == LOCKDEP else LIMIT_S)
         print(description, flush=True)
     print_table(columns)
     outcomes = [outcome for rows in columns.values() for _, outcome, _ in rows]
