@@ -296,6 +296,35 @@ def slow_down():
             f"spread alone {max(times['alone']) / min(times['alone']):.3f}")
 
 
+# Prints how long its arguments ran, and drops what they print.
+TIME_OF = ["bash", "-c", 'exec 3>&1; TIMEFORMAT=%R; { time "$@" >/dev/null; } 2>&3', "bash"]
+
+
+def churn():
+    """Time of a fixed amount of mapping and unmapping, alone and under a profiler; the kernel's helper is asked for each stack
+    where no stack is known. Medians of alternating runs."""
+    for text, *work in (("eight threads that map, protect and unmap", "protect", 4000), ("malloc and free", "heap", 60000)):
+        work = [*TIME_OF, ktap.fixture("hurt"), *map(str, work)]
+        ours = [ktap.bstack(), "record", "-q", "-F", "999", "-o", f"{DIR}/b.pb.gz"]
+        ways = {"alone": work, "bstack": [*ours, "--", *work], "by frame pointer": [*ours, "--unwind=fp", "--", *work],
+                "the kernel's helper for each": [*ours, "--unwind=fp", "--known-stacks=0", "--", *work]}
+        if perf():
+            ways["perf fp"] = [*PERF_RECORD, "-e", "cpu-clock", "--call-graph", "fp", "-F", "999", "-o", f"{DIR}/perf.data", "--",
+                               *work]
+        times, counted = {k: [] for k in ways}, []
+        for _ in range(ROUNDS):
+            for name, args in ways.items():
+                out = subprocess.run(args, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=True).stdout
+                times[name].append(float(re.search(rb"\d+\.\d+", out)[0]))
+                if name == "bstack":
+                    led = truth.Recording(f"{DIR}/b.pb.gz").ledger
+                    counted.append(100 * led["counted"] / led["samples"])
+        mid = {k: statistics.median(v) for k, v in times.items()}
+        row(f"slow-down at 999 Hz, {text}", f"{mid['bstack'] / mid['alone']:.3f}",
+            "; ".join(f"{name} {mid[name] / mid['alone']:.3f}" for name in list(ways)[2:]),
+            f"spread alone {max(times['alone']) / min(times['alone']):.3f}; {statistics.median(counted):.0f} % counted in BPF")
+
+
 def files():
     """From the end of a recording to folded stacks, and the size in between."""
     work = [ktap.fixture("work"), "1000"]
@@ -470,9 +499,16 @@ def memory():
     proc.kill()
     proc.wait()
     row("record, 5 s at 9,973 Hz, both CPUs", f"peak {peak >> 10} MiB")
+    # Each process's stacks are others, and so are the labels of its samples.
+    many = [ktap.bstack(), "record", "-q", "-e", "syscalls:sys_enter_getpid", "-o", f"{DIR}/b.pb.gz", "--",
+            ktap.fixture("manystacks"), "10000", "100", "1"]
+    seconds, peak = timed(many)
+    led = truth.Recording(f"{DIR}/b.pb.gz").ledger
+    row("record, 100 stacks of each of 10,000 processes", f"{seconds:.1f} s, peak {peak >> 10} MiB", "",
+        f"{led['fired'] - led['recorded']} lost of {led['fired']}; {led['known_evicted']} known stacks made room")
 
 
-BENCHES = [verifier, bpf_cost, lock, rooted, first_stack, table_size, slow_down, files, rates, hits, names, memory]
+BENCHES = [verifier, bpf_cost, lock, rooted, first_stack, table_size, slow_down, churn, files, rates, hits, names, memory]
 
 
 def main():

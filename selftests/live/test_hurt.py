@@ -144,10 +144,10 @@ def test_stopped_and_continued():
         for way in WAYS:
             target = truth.start("hurt", "steady")
             proc, path = start_record(d, *WAYS[way], "-F", truth.rate(2999), "-p", target.pid, name=f"{way}.pb.gz")
-            for _ in range(50):
-                target.send_signal(signal.SIGSTOP)
+            for _ in range(50):  # os.kill(): send_signal() would reap a target that has ended
+                os.kill(target.pid, signal.SIGSTOP)
                 truth.wait_until(lambda: truth.process_stat(target.pid)[0] in "TZ", "a stopped target")
-                target.send_signal(signal.SIGCONT)
+                os.kill(target.pid, signal.SIGCONT)
                 truth.wait_until(lambda: truth.process_stat(target.pid)[0] not in "T", "a target that runs again")
             out, _ = target.communicate(timeout=60)
             ktap.eq((out.decode(), target.returncode), expected, "output and exit status")

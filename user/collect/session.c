@@ -742,8 +742,8 @@ void session_file_known(struct session *s, const struct bstack_vma *v)
 	};
 	uint32_t one = 1;
 
-	/* Without room the kernel is asked each time. */
-	bpf_map_update_elem(bpf_map__fd(s->skel->maps.files), &f, &one, BPF_ANY);
+	if (bpf_map_update_elem(bpf_map__fd(s->skel->maps.files), &f, &one, BPF_ANY))
+		return; /* no room: the kernel is asked each time */
 }
 
 int session_vmas(struct session *s, pid_t pid, const uint64_t *addrs, size_t cnt,
