@@ -348,16 +348,21 @@ static void full_disk(void)
 	model_release(&m);
 }
 
-/* A file that may grow no more loses the member that did not fit, and nothing else. */
+/*
+ * A file that may grow no more loses the member that did not fit, and nothing else; when it may grow again, what was
+ * in that member comes with the next.
+ */
 static void failed_member_is_taken_back(int append)
 {
-	char path[] = "/tmp/bstack-test-XXXXXX";
+	char path[] = "/tmp/bstack-test-XXXXXX", *before, *after;
 	struct rlimit was, limit;
 	struct pprof_writer *w;
 	struct error e = {};
-	struct model m;
+	struct model m, back;
 	int fd = mkstemp(path);
+	uint8_t *data;
 	off_t whole;
+	size_t len;
 
 	fcntl(fd, F_SETFL, append);
 	CHECK_EQ(model_init(&m), 0);
@@ -368,6 +373,10 @@ static void failed_member_is_taken_back(int append)
 	if (append)
 		lseek(fd, 0, SEEK_SET); /* as a file looks that was just opened to append */
 	m.samples[0].count++;
+	sample(&m, (struct frame[]){ { location(&m, 0, 0x3333, NULL), EVID_QUERY, 0 } }, 1,
+	       (struct sample){
+		       .pid = 1, .tid = 1, .comm = str(&m, "late"), .count = 1, .weight = 1 });
+	m.ledger.fired++;
 	CHECK_EQ(getrlimit(RLIMIT_FSIZE, &was), 0);
 	limit = (struct rlimit){ (rlim_t)whole + 20, was.rlim_max };
 	signal(SIGXFSZ, SIG_IGN);
@@ -377,8 +386,18 @@ static void failed_member_is_taken_back(int append)
 	CHECK_STR(e.text, "cannot write the profile: File too large");
 	CHECK_EQ(lseek(fd, 0, SEEK_END), whole);
 	CHECK_EQ(pprof_writer_bytes(w), whole);
+	CHECK_EQ(pprof_writer_flush(w, &e), 0);
+	len = file_bytes(fd, &data);
+	CHECK_EQ(read_bytes(data, len, &back, &e), 0);
+	before = describe(&m);
+	after = describe(&back);
+	CHECK_STR(after, before);
+	free(before);
+	free(after);
+	free(data);
 	pprof_writer_free(w);
 	model_release(&m);
+	model_release(&back);
 	close(fd);
 	unlink(path);
 }

@@ -205,11 +205,10 @@ static void put_ledger(struct pprof_writer *w)
 	for (size_t i = 0; i < ledger_row_cnt && w->m->has_ledger; i++) {
 		const struct ledger_row *row = &ledger_rows[i];
 		uint64_t now = *(const uint64_t *)((const char *)&w->m->ledger + row->offset);
-		uint64_t *was = (uint64_t *)((char *)&w->ledger + row->offset);
+		uint64_t was = *(const uint64_t *)((const char *)&w->ledger + row->offset);
 
-		if (now == *was && w->is_begun)
+		if (now == was && w->is_begun)
 			continue;
-		*was = now;
 		buf_reset(&w->text);
 		buf_printf(&w->text, "bstack: %s %" PRIu64, row->key, now);
 		put_comment(w, text_get(w));
@@ -386,8 +385,6 @@ static int put_samples(struct pprof_writer *w)
 		if (s->count == w->counts[i] && s->weight == w->weights[i])
 			continue;
 		put_sample(w, s, s->count - w->counts[i], s->weight - w->weights[i]);
-		w->counts[i] = s->count;
-		w->weights[i] = s->weight;
 	}
 	return w->out.err;
 }
@@ -451,6 +448,7 @@ static bool has_news(const struct pprof_writer *w)
 	return false;
 }
 
+/* Nothing counts as written yet: the member may come to nothing. */
 static int member_fill(struct pprof_writer *w)
 {
 	const struct model *m = w->m;
@@ -459,21 +457,37 @@ static int member_fill(struct pprof_writer *w)
 	buf_reset(&w->out);
 	if (!w->is_begun)
 		put_head(w);
-	for (; w->mappings_done < m->mapping_cnt; w->mappings_done++)
-		put_mapping(w, w->mappings_done);
-	for (; w->functions_done < m->function_cnt; w->functions_done++)
-		put_function(w, w->functions_done);
-	for (; w->locations_done < m->location_cnt; w->locations_done++)
-		put_location(w, w->locations_done);
+	for (size_t i = w->mappings_done; i < m->mapping_cnt; i++)
+		put_mapping(w, i);
+	for (size_t i = w->functions_done; i < m->function_cnt; i++)
+		put_function(w, i);
+	for (size_t i = w->locations_done; i < m->location_cnt; i++)
+		put_location(w, i);
 	err = put_samples(w);
 	put_ledger(w);
-	for (; w->strings_done < w->strings.cnt; w->strings_done++) {
-		const char *s = w->strings.strs[w->strings_done];
+	for (size_t i = w->strings_done; i < w->strings.cnt; i++) {
+		const char *s = w->strings.strs[i];
 
 		put_bytes(w, FIELD_STRING, s, strlen(s));
 	}
-	w->is_begun = true;
 	return err ? err : w->out.err;
+}
+
+/* The model as it is now stands in the file. */
+static void member_commit(struct pprof_writer *w)
+{
+	const struct model *m = w->m;
+
+	w->is_begun = true;
+	w->mappings_done = m->mapping_cnt;
+	w->functions_done = m->function_cnt;
+	w->locations_done = m->location_cnt;
+	w->strings_done = w->strings.cnt;
+	w->ledger = m->ledger;
+	for (size_t i = 0; i < m->sample_cnt; i++) {
+		w->counts[i] = m->samples[i].count;
+		w->weights[i] = m->samples[i].weight;
+	}
 }
 
 /* Where the next byte will go: with O_APPEND that is the end, wherever the position is. */
@@ -495,8 +509,10 @@ int pprof_writer_flush(struct pprof_writer *w, struct error *e)
 	err = member_fill(w);
 	if (!err)
 		err = member_write(w);
-	if (!err)
+	if (!err) {
+		member_commit(w);
 		return 0;
+	}
 	/* A member cut in the middle would hide those that another writer appends: take it back. */
 	if (start >= 0 && !ftruncate(w->fd, start)) {
 		lseek(w->fd, start, SEEK_SET);
