@@ -185,6 +185,16 @@ void buf_printf(struct buf *b, const char *fmt, ...)
 	b->len += (size_t)len;
 }
 
+ssize_t read_some(int fd, void *data, size_t len)
+{
+	ssize_t n;
+
+	do
+		n = read(fd, data, len);
+	while (n < 0 && errno == EINTR);
+	return n;
+}
+
 int read_all(int fd, struct buf *b, size_t max)
 {
 	for (;;) {
@@ -193,9 +203,7 @@ int read_all(int fd, struct buf *b, size_t max)
 
 		if (!buf_room(b, want))
 			return b->err;
-		n = read(fd, b->data + b->len, want);
-		if (n < 0 && errno == EINTR)
-			continue;
+		n = read_some(fd, b->data + b->len, want);
 		if (n < 0)
 			return -errno;
 		b->len += (size_t)n;

@@ -66,6 +66,8 @@ void buf_str(struct buf *b, const char *s);
 void buf_char(struct buf *b, char c);
 void buf_printf(struct buf *b, const char *fmt, ...) PRINTF(2, 3);
 
+/* As read(), but not to be interrupted by a signal. */
+ssize_t read_some(int fd, void *data, size_t len);
 /* Read all of fd into b (appending), at most max bytes. 0, -errno, -EFBIG. */
 int read_all(int fd, struct buf *b, size_t max);
 /* Write all of it: partial writes and EINTR handled. 0 or -errno (-EPIPE too). */

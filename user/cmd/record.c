@@ -123,7 +123,9 @@ static void signals_catch(void)
 	sigaction(SIGINT, &sa, NULL);
 	sigaction(SIGTERM, &sa, NULL);
 	sigaction(SIGHUP, &sa, NULL);
+	/* a broken pipe and a file that may not grow are errors of a write */
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGXFSZ, SIG_IGN);
 }
 
 static int wrong(const struct command *self, const char *text, const char *advice)

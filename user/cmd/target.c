@@ -21,7 +21,7 @@ static int stat_read(pid_t id, char *ret_state, unsigned long *ret_flags)
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
 		return -errno;
-	n = read(fd, text, sizeof(text) - 1);
+	n = read_some(fd, text, sizeof(text) - 1);
 	if (n <= 0)
 		return -ESRCH;
 	text[n] = '\0';
@@ -89,10 +89,7 @@ static void child_main(char *const argv[], int go_fd, int fail_fd)
 	char go;
 	int err;
 
-	do
-		n = read(go_fd, &go, 1);
-	while (n < 0 && errno == EINTR);
-	if (n != 1)
+	if (read_some(go_fd, &go, 1) != 1)
 		_exit(127); /* the recording did not come about */
 	execvp(argv[0], argv);
 	err = errno;
@@ -135,16 +132,10 @@ int child_start(char *const argv[], struct child *ret, struct error *e)
 
 int child_go(struct child *c, const char *name, struct error *e)
 {
-	int code = 0;
-	ssize_t n = write(c->go_fd, "x", 1);
+	int code = -write_all(c->go_fd, "x", 1);
 
-	if (n == 1) {
-		do
-			n = read(c->fail_fd, &code, sizeof(code)); /* closed by the exec */
-		while (n < 0 && errno == EINTR);
-	} else {
-		code = errno;
-	}
+	if (!code) /* nothing comes when the exec closes it */
+		read_some(c->fail_fd, &code, sizeof(code));
 	close(c->go_fd);
 	close(c->fail_fd);
 	c->go_fd = c->fail_fd = -1;

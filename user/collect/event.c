@@ -89,7 +89,7 @@ static int tracepoint_init(const char *name, const char *colon, struct event *ev
 	snprintf(path, sizeof(path), "%s/events/%.*s/%s/id", dir, (int)(colon - name), name,
 		 colon + 1);
 	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0 || read(fd, text, sizeof(text) - 1) <= 0) {
+	if (fd < 0 || read_some(fd, text, sizeof(text) - 1) <= 0) {
 		int err = errno;
 
 		error_errno(e, err, "-e %s: cannot read %s", name, path);

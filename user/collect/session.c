@@ -80,7 +80,7 @@ static uint32_t cpu_numbers(void)
 	int fd CLEANUP(cleanup_close) =
 		open("/sys/devices/system/cpu/possible", O_RDONLY | O_CLOEXEC);
 	char text[4096], *p;
-	ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+	ssize_t n = fd < 0 ? -1 : read_some(fd, text, sizeof(text) - 1);
 
 	if (n <= 0)
 		return BSTACK_CPUS_MAX;
@@ -502,7 +502,7 @@ static bool is_online_changed(struct session *s)
 	char text[sizeof(s->online)] = "";
 	bool is_changed;
 
-	if (fd < 0 || read(fd, text, sizeof(text) - 1) < 0)
+	if (fd < 0 || read_some(fd, text, sizeof(text) - 1) < 0)
 		return false;
 	is_changed = s->online[0] && strcmp(text, s->online);
 	memcpy(s->online, text, sizeof(text));
@@ -713,7 +713,7 @@ static int mm_now(struct session *s, pid_t pid, struct bstack_mm_now *ret)
 	fd = bpf_iter_create(link);
 	if (fd < 0)
 		return -errno;
-	len = read(fd, ret, sizeof(*ret));
+	len = read_some(fd, ret, sizeof(*ret));
 	if (len < 0)
 		return -errno;
 	return len == sizeof(*ret) ? 0 : -ESRCH;

@@ -124,7 +124,7 @@ int cpus_online(uint32_t **ret, size_t *ret_cnt)
 
 	if (fd < 0)
 		return -errno;
-	n = read(fd, text, sizeof(text) - 1);
+	n = read_some(fd, text, sizeof(text) - 1);
 	if (n <= 0)
 		return n ? -errno : -EIO;
 	text[n] = '\0';

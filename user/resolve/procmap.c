@@ -53,7 +53,7 @@ static int start_ticks_read(pid_t pid, uint64_t *ret)
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
 		return errno == ENOENT ? -ESRCH : -errno;
-	n = read(fd, text, sizeof(text) - 1);
+	n = read_some(fd, text, sizeof(text) - 1);
 	if (n <= 0)
 		return -ESRCH;
 	text[n] = '\0';
