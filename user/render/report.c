@@ -187,6 +187,9 @@ static void stacks(struct report *r)
 			broken_in(r);
 		}
 	}
+	if (r->m->ledger.unwind_no_room)
+		row(r, 2, "no room", r->m->ledger.unwind_no_room, 0,
+		    "unwind tables and processes for which there was none");
 	if (s->fp_stacks)
 		row(r, 2, "frame pointer", s->fp_stacks, s->user_samples,
 		    "in part, through code without unwind information");

@@ -147,6 +147,8 @@ static void table_take(struct files *f, struct file *file, struct made_table *ma
 		}
 		f->counters->table_ns += made->cpu_ns;
 		unwind_table_release(&made->table);
+	} else if (made->err == -ENOMEM) {
+		f->counters->no_room++;
 	}
 	if (file->state != FILE_READY)
 		f->maps->modules[file - f->v] =
