@@ -4,12 +4,19 @@
 ASAN_CFLAGS := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 ASAN_SRCS := $(filter-out user/main.c user/cmd/% user/collect/%,$(USER_SRCS)) user/collect/side_decode.c
 ASAN_OBJS := $(ASAN_SRCS:%.c=$(O)/asan/%.o) $(O)/gen/profile.pb-c.o
+# The whole program with sanitizers, for the tests that make it fail
+ASAN_ALL_OBJS := $(USER_SRCS:%.c=$(O)/asan/%.o) $(O)/gen/profile.pb-c.o
 UNIT_TESTS := $(patsubst selftests/unit/%.c,$(O)/unit/%,$(wildcard selftests/unit/test_*.c))
 
 $(O)/asan/%.o: %.c | $(USER_GEN)
 	$(say) ASAN $<
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(ASAN_CFLAGS) $(USER_CFLAGS) -Iselftests -MMD -MP -c $< -o $@
+
+$(O)/asan/user/collect/session.o: $(BPF_SKELS)
+$(O)/asan/bstack: $(ASAN_ALL_OBJS)
+	$(say) LD $@
+	$(Q)$(CC) $(ASAN_CFLAGS) -o $@ $^ $(USER_LIBS)
 
 $(O)/unit/%: $(O)/asan/selftests/unit/%.o $(ASAN_OBJS)
 	$(say) LD $@
@@ -20,7 +27,7 @@ $(O)/unit/%: $(O)/asan/selftests/unit/%.o $(ASAN_OBJS)
 FIXTURE_CFLAGS := -O0 -g -fno-omit-frame-pointer -Wall -Wextra -Werror -D_GNU_SOURCE -pthread
 FIXTURES := $(addprefix $(O)/fixtures/,chain storm dlswap forkbomb jit deep work execer_a execer_b \
 	manystacks swapcount count_a.so count_b.so swapways bare_a.so bare_b.so swapexec_a swapexec_b swap_a.so swap_b.so \
-	deep_a.so deep_b.so fail_alloc.so fail_kernel.so \
+	deep_a.so deep_b.so faults.so fail_kernel.so \
 	unwound_pie unwound_nopie unwound_static unwound_cet unwound_noplt unwound_musl thrown \
 	called probed_pie probed_nopie probed_fp probed.so mixed mixed_fp bare_fp.so bare_debug.so bare_noid.so jit_unwound \
 	hurt hurt_process hurt_code)
@@ -133,7 +140,7 @@ $(O)/fixtures/swap_%.so: selftests/fixtures/swaplib.c
 	$(say) FIXTURE $@
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(FIXTURE_CFLAGS) -DNAME=$* -shared -fPIC -o $@ $<
-$(O)/fixtures/fail_%.so: selftests/fixtures/fail_%.c
+$(O)/fixtures/faults.so $(O)/fixtures/fail_kernel.so: $(O)/fixtures/%.so: selftests/fixtures/%.c
 	$(say) FIXTURE $@
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) -O1 -g -fno-builtin -Wall -Wextra -Werror -D_GNU_SOURCE -shared -fPIC -o $@ $<
@@ -202,7 +209,8 @@ $(O)/compile_commands.json: Makefile bpf/bpf.mk user/user.mk selftests/selftests
 	$(Q)mkdir -p $(@D)
 	$(Q)selftests/lint/compile_commands.py $(USER_SRCS) $(wildcard bpf/*.bpf.c) > $@
 
-check-run: $(O)/bstack $(UNIT_TESTS) $(LIVE_TESTS) $(LIVE_TOOLS) fixtures fuzz-targets $(O)/compile_commands.json
+check-run: $(O)/bstack $(O)/asan/bstack $(UNIT_TESTS) $(LIVE_TESTS) $(LIVE_TOOLS) fixtures fuzz-targets \
+	$(O)/compile_commands.json
 	$(Q)O=$(abspath $(O)) BSTACK=$(abspath $(O))/bstack CLANG_FORMAT=$(CLANG_FORMAT) CLANG_TIDY=$(CLANG_TIDY) \
 		CLANG=$(CLANG) \
 		selftests/run -t '$(T)' $(ALL_TESTS)

@@ -42,7 +42,7 @@ class Case:
                                   stdin=subprocess.DEVNULL, pass_fds=(out_w,), check=False,
                                   preexec_fn=prepare,
                                   env={**os.environ, **env, "FAIL_FD": str(out_w),
-                                       "LD_PRELOAD": ktap.fixture("fail_alloc.so")})
+                                       "LD_PRELOAD": ktap.fixture("faults.so")})
         os.close(out_w)
         has_failed = bool(os.read(out_r, 1))
         os.close(out_r)
