@@ -293,6 +293,42 @@ static void makes_room(void)
 	finish();
 }
 
+/* A key whose slot was closed, and that got no other, leads nowhere: its old slot becomes another key's. */
+static void closed_without_another(void)
+{
+	start();
+	known_drain(k);
+	for (uint32_t i = 0; i < SLOTS + 3;
+	     i++) /* three make room: not again before the next drain */
+		add(i, 1, i);
+	add(SLOTS, 1, 30);
+	known_drain(k);
+	for (uint32_t i = 20; i < 23; i++)
+		add(i, 1, i);
+	CHECK(!hit(SLOTS, 1));
+	known_drain(k);
+	for (uint32_t i = 20; i < 23; i++)
+		CHECK_EQ(m.samples[i].count, 0);
+	finish();
+}
+
+/* Likewise when there is no room for its mappings. */
+static void closed_without_mappings(void)
+{
+	start();
+	add_mapped(0, ABSENT, 1, 2, 0);
+	add_mapped(1, ABSENT, 3, 4, 1);
+	add_mapped(2, ABSENT, 5, 6, 2);
+	add_mapped(0, ABSENT, 1, 7, 10);
+	known_drain(k);
+	add(3, 1, 3);
+	add(4, 1, 4);
+	CHECK(!hit(0, 1));
+	known_drain(k);
+	CHECK_EQ(m.samples[3].count + m.samples[4].count, 0);
+	finish();
+}
+
 /* The map in BPF refuses: the stack is not known, and nothing is counted for it. */
 static void map_full(void)
 {
@@ -355,6 +391,8 @@ int main(int argc, char **argv)
 		TEST(by_mappings),
 		TEST(late_counts),
 		TEST(makes_room),
+		TEST(closed_without_another),
+		TEST(closed_without_mappings),
 		TEST(mappings_are_shared),
 		TEST(map_full),
 		TEST(against_counters),

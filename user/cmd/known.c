@@ -299,6 +299,8 @@ int known_add(struct known *k, const struct known_stack *st)
 		if (k->closed_cnt > k->maps->slot_cnt / CLOSE_SHARE)
 			return 0;
 		slot_close(k, i);
+		/* There may be no other slot for it, and this one is soon another key's. */
+		k->maps->drop(k->maps->ctx, &st->key);
 	}
 	err = slot_take(k, &i);
 	return err || i == HMAP_NONE ? err : slot_open(k, i, st);
