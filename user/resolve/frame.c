@@ -229,7 +229,8 @@ void frame_settle(struct resolver *r, const struct process *p, const struct raw_
 	const struct bstack_vma *v = sample_vma(raw, f->ip);
 	bool is_of_then = a && !a->is_void && a->from_ns <= raw->time_ns;
 
-	if (f->is_decided && (!is_of_then || is_agreed(&a->span, v, f->ip)))
+	if (f->is_decided &&
+	    (!is_of_then || (is_agreed(&a->span, v, f->ip) && a->span.module == f->module)))
 		return;
 	if (!a) {
 		settle_alone(r, p, id, raw, f);

@@ -375,14 +375,14 @@ static int waiting_settle(struct resolver *r, struct pending *s, uint64_t now_ns
 	for (size_t i = 0; i < s->raw.user_cnt; i++) {
 		struct resolved_frame *f = &s->frames[i];
 		bool was_decided = f->is_decided;
+		uint32_t module = f->module;
 
 		if (!s->waits[i])
 			continue;
 		frame_settle(r, NULL, id_of(s, i), &s->raw, s->waits[i], f);
 		answer_put(s->waits[i]);
 		s->waits[i] = NULL;
-		if (s->raw.rest && was_decided && f->reason == REASON_CONFLICT &&
-		    i + 1 >= s->raw.step_cnt)
+		if (s->raw.rest && was_decided && f->module != module && i + 1 >= s->raw.step_cnt)
 			walk_cut(s, i);
 	}
 	s->wait_cnt = 0;
