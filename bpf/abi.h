@@ -253,7 +253,8 @@ struct bstack_mm_now {
 
 /*
  * An executable mapping, as the kernel has it: two that are equal map the same bytes of the same file to the same place.
- * A file is the same while its inode is, and unchanged while that is (ctime).
+ * A file is the same while its inode is, and unchanged while that is (ctime). Numbers of devices are given again, to file
+ * systems that may say anything of their inodes: so an inode counts in its mount only, whose number is never given again.
  */
 enum bstack_vma_kind {
 	BSTACK_VMA_OTHER, /* of no file: what runs there may change */
@@ -265,6 +266,7 @@ struct bstack_vma {
 	__u64 off; /* in the file, of start */
 	__u64 ino;
 	__u64 ctime_ns;
+	__u64 mount;
 	__u32 dev; /* major << 20 | minor */
 	__u32 generation;
 	__u32 kind; /* enum bstack_vma_kind */
@@ -281,8 +283,8 @@ struct bstack_file {
 static inline int bstack_vma_same(const struct bstack_vma *a, const struct bstack_vma *b)
 {
 	return a->start == b->start && a->end == b->end && a->off == b->off && a->ino == b->ino &&
-	       a->ctime_ns == b->ctime_ns && a->dev == b->dev && a->generation == b->generation &&
-	       a->kind == b->kind;
+	       a->ctime_ns == b->ctime_ns && a->mount == b->mount && a->dev == b->dev &&
+	       a->generation == b->generation && a->kind == b->kind;
 }
 
 /* What the iterator over tasks is asked: the mappings at these addresses. found[i].end 0: no executable one. */

@@ -42,6 +42,12 @@ struct backing_file___6_7 {
 };
 #define FMODE_BACKING (1U << 25)
 
+/* Around a file's vfsmount; the number, never used again, is from 6.8. */
+struct mount___6_8 {
+	struct vfsmount mnt;
+	u64 mnt_id_unique;
+};
+
 /* When an inode changed: i_ctime, from 6.6 __i_ctime, from 6.11 two members. Drop the old with 6.10. */
 struct timespec64___6_10 {
 	long long tv_sec;

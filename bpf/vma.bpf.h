@@ -103,7 +103,16 @@ static __always_inline u64 ctime_ns(struct inode *inode)
 	return 0;
 }
 
-/* By the numbers that /proc shows; the time of change is of the file whose bytes are mapped. */
+static __always_inline u64 mount_of(struct file *file)
+{
+	u64 mnt = (u64)file->f_path.mnt;
+
+	if (!mnt)
+		return 0;
+	return AS(mount___6_8, mnt - bpf_core_field_offset(struct mount___6_8, mnt))->mnt_id_unique;
+}
+
+/* By the numbers that /proc shows; the time of change, and the mount, are of the file whose bytes are mapped. */
 static __always_inline void vma_file_read(struct file *file, struct bstack_vma *ret)
 {
 	struct inode *inode = file->f_inode, *shown = inode;
@@ -114,6 +123,7 @@ static __always_inline void vma_file_read(struct file *file, struct bstack_vma *
 	ret->kind = BSTACK_VMA_FILE;
 	ret->ino = shown->i_ino;
 	ret->dev = shown->i_sb->s_dev;
+	ret->mount = mount_of(file);
 	ret->generation = inode->i_generation;
 	ret->ctime_ns = ctime_ns(inode);
 }
@@ -147,6 +157,7 @@ static __always_inline bool vma_at(struct mm_struct *mm, u64 addr, u64 *node,
 	ret->kind = BSTACK_VMA_OTHER;
 	ret->ino = 0;
 	ret->ctime_ns = 0;
+	ret->mount = 0;
 	ret->dev = 0;
 	ret->generation = 0;
 	ret->unused = 0;
@@ -169,7 +180,8 @@ static __always_inline bool vma_at(struct mm_struct *mm, u64 addr, u64 *node,
 static __always_inline bool has_vmas(void)
 {
 #if defined(__TARGET_ARCH_x86)
-	return bpf_core_field_exists(((struct vm_area_struct___6_4 *)0)->vm_lock_seq);
+	return bpf_core_field_exists(((struct vm_area_struct___6_4 *)0)->vm_lock_seq) &&
+	       bpf_core_field_exists(((struct mount___6_8 *)0)->mnt_id_unique);
 #else
 	return false;
 #endif

@@ -174,13 +174,19 @@ struct dentry {
 	struct inode *d_inode;
 };
 
+struct vfsmount {
+	int mnt_flags;
+};
+
 struct path {
+	struct vfsmount *mnt;
 	struct dentry *dentry;
 };
 
 struct file {
 	unsigned int f_mode;
 	struct inode *f_inode;
+	struct path f_path;
 };
 
 struct vm_operations_struct;

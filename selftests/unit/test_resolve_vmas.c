@@ -160,6 +160,7 @@ static void not_the_same(void)
 		{ offsetof(struct bstack_vma, off), false },
 		{ offsetof(struct bstack_vma, ino), false },
 		{ offsetof(struct bstack_vma, ctime_ns), false },
+		{ offsetof(struct bstack_vma, mount), false },
 		{ offsetof(struct bstack_vma, dev), true },
 		{ offsetof(struct bstack_vma, generation), true },
 		{ offsetof(struct bstack_vma, kind), true },
@@ -201,6 +202,27 @@ static void not_the_same(void)
 	sample(&m, (uint32_t)getpid(), 50, code(), &libc_vma);
 	CHECK_EQ(resolver_advance(m.r, 60), 0);
 	CHECK_EQ(resolver_counters(m.r)->files, 0);
+	made_close(&m);
+}
+
+/* The same numbers in another mount: a file system that got the device of one that is gone. */
+static void another_mount(void)
+{
+	struct bstack_vma other;
+	struct made m;
+
+	if (!setup())
+		return;
+	open_with(&m, &libc_vma);
+	other = libc_vma;
+	other.mount++;
+	sample(&m, (uint32_t)getpid(), 50, code(), &libc_vma);
+	sample(&m, NOBODY, 51, code(), &other);
+	CHECK_EQ(resolver_advance(m.r, 60), 0);
+	CHECK_EQ(resolver_finish(m.r), 0);
+	CHECK_EQ(m.cnt, 2);
+	CHECK_FRAME(&m, 0, EVID_PROVEN, REASON_NO, libc.seg_off + 0x100);
+	CHECK_EQ(m.got[1].f[0].evidence, EVID_NONE);
 	made_close(&m);
 }
 
@@ -446,11 +468,17 @@ static void with_build_id(void)
 int main(int argc, char **argv)
 {
 	static const struct test tests[] = {
-		TEST(one_question),           TEST(not_the_same),
-		TEST(learned_from_checked),   TEST(questions_are_few),
-		TEST(stream_is_contradicted), TEST(answer_contradicts_stream),
-		TEST(rest_of_a_walk),         TEST(vdso),
-		TEST(with_build_id),          {},
+		TEST(one_question),
+		TEST(not_the_same),
+		TEST(another_mount),
+		TEST(learned_from_checked),
+		TEST(questions_are_few),
+		TEST(stream_is_contradicted),
+		TEST(answer_contradicts_stream),
+		TEST(rest_of_a_walk),
+		TEST(vdso),
+		TEST(with_build_id),
+		{},
 	};
 
 	return test_main(tests, argc, argv);

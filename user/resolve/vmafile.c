@@ -2,7 +2,7 @@
 /*
  * vmafile.c - which build-id an inode has: what a sample's own mappings need to prove its frames.
  *
- * An inode number is given to another file once its inode is gone; but one with the same generation and time of change is
+ * An inode number is given to another file once its inode is gone; but one of the same mount, generation and time of change is
  * the one it was, unchanged, and has been there all the time in between. So an answer of /proc about a mapping of inode
  * N holds for a sample of before when that mapping, of this very inode, is still there after the answer.
  */
@@ -14,7 +14,8 @@
 
 static uint64_t hash_of(const struct bstack_vma *v)
 {
-	const uint64_t words[] = { v->ino, v->ctime_ns, (uint64_t)v->dev << 32 | v->generation };
+	const uint64_t words[] = { v->ino, v->ctime_ns, v->mount,
+				   (uint64_t)v->dev << 32 | v->generation };
 
 	return hash_bytes(words, sizeof(words), 3);
 }
@@ -27,8 +28,8 @@ static struct known_file *file_find(const struct resolver *r, const struct bstac
 	     i = hmap_next(&r->file_map, &it)) {
 		struct known_file *f = &r->files[i];
 
-		if (f->ino == v->ino && f->ctime_ns == v->ctime_ns && f->dev == v->dev &&
-		    f->generation == v->generation)
+		if (f->ino == v->ino && f->ctime_ns == v->ctime_ns && f->mount == v->mount &&
+		    f->dev == v->dev && f->generation == v->generation)
 			return f;
 	}
 	return NULL;
@@ -50,6 +51,7 @@ static int file_get(struct resolver *r, const struct bstack_vma *v, struct known
 	*ret = &r->files[r->file_cnt++];
 	**ret = (struct known_file){ .ino = v->ino,
 				     .ctime_ns = v->ctime_ns,
+				     .mount = v->mount,
 				     .dev = v->dev,
 				     .generation = v->generation,
 				     .module = UINT32_MAX };
