@@ -163,7 +163,8 @@ static __always_inline bool vma_at(struct mm_struct *mm, u64 addr, u64 *node,
 	ret->unused = 0;
 	if (vma->vm_file)
 		vma_file_read(vma->vm_file, ret);
-	else if (bpf_core_field_exists(mm->context.vdso) && ret->start == (u64)mm->context.vdso)
+	else if (bpf_core_field_exists(mm->context.vdso) && ret->start == (u64)mm->context.vdso &&
+		 vma->vm_ops) /* else: memory put in its place */
 		ret->kind = BSTACK_VMA_VDSO;
 	if (!(vma->vm_flags & VM_EXEC) || (u64)vma->vm_mm != (u64)mm)
 		return false;

@@ -27,7 +27,7 @@ $(O)/unit/%: $(O)/asan/selftests/unit/%.o $(ASAN_OBJS)
 FIXTURE_CFLAGS := -O0 -g -fno-omit-frame-pointer -Wall -Wextra -Werror -D_GNU_SOURCE -pthread
 FIXTURES := $(addprefix $(O)/fixtures/,chain storm dlswap forkbomb jit deep work execer_a execer_b \
 	manystacks swapcount count_a.so count_b.so swapways bare_a.so bare_b.so swapexec_a swapexec_b swap_a.so swap_b.so \
-	deep_a.so deep_b.so faults.so fail_kernel.so \
+	vdsogone deep_a.so deep_b.so faults.so fail_kernel.so \
 	unwound_pie unwound_nopie unwound_static unwound_cet unwound_noplt unwound_musl thrown \
 	called probed_pie probed_nopie probed_fp probed.so mixed mixed_fp bare_fp.so bare_debug.so bare_noid.so jit_unwound \
 	hurt hurt_process hurt_code)

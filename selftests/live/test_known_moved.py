@@ -94,6 +94,17 @@ def test_exec():
             assert rec.ledger["counted"] > truth.share(0.2) * rec.ledger["samples"], rec.ledger
 
 
+def test_code_in_place_of_the_vdso():
+    """Memory that was put where the vdso was is not the vdso."""
+    needs_sequence()
+    calls = 400
+    for unwind in ("rows", "fp"):
+        with temp_dir() as d:
+            rec, _ = record(d, f"--unwind={unwind}", *GETPID, "--", ktap.fixture("vdsogone"), calls)
+        rec.exact()
+        ktap.eq(leaves(rec.folded), {"[anon]": calls}, f"calls, {unwind}")
+
+
 def test_heap_churn_costs_nothing():
     """A program that does nothing but map and unmap memory: its stacks are counted all the same."""
     needs_sequence()
