@@ -66,7 +66,7 @@ static __always_inline bool vma_holds(struct scratch *sc, struct mm_struct *mm, 
 		return false;
 	if (s->flags & BSTACK_SAMPLE_STEADY && v->seq == s->mm.seq)
 		return true;
-	if (!vma_at(mm, v->vma.start, sc->node, &sc->vma, &seq) ||
+	if (!vma_at(mm, v->vma.start, sc->since, sc->node, &sc->vma, &seq) ||
 	    !bstack_vma_same(&sc->vma, &v->vma))
 		return false;
 	v->seq = seq;
@@ -157,7 +157,7 @@ static long vmas_step(u32 i, struct vmas_ctx *c)
 		c->unknown = 1;
 		return 1;
 	}
-	if (!vma_at(c->mm, ip, c->sc->node, &c->sc->vmas[cnt], &seq))
+	if (!vma_at(c->mm, ip, c->sc->since, c->sc->node, &c->sc->vmas[cnt], &seq))
 		return 0;
 	if (is_unknown_file(&c->sc->vmas[cnt]))
 		c->unknown = 1;

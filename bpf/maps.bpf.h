@@ -70,6 +70,7 @@ struct scratch {
 	struct bstack_vma vmas[BSTACK_VMAS_MAX]; /* likewise, behind everything */
 	struct bstack_vma vma;
 	u64 node[32]; /* of a maple tree */
+	u64 since;    /* the sequence before the stack was read */
 	struct walk walk;
 	u32 is_busy; /* with uprobes, whose programs may be preempted: see on_uprobe() */
 };

@@ -203,6 +203,7 @@ static __always_inline bool user_read(void *ctx, bool is_perf_event, struct scra
 		return false;
 	}
 	lock_state_read(mm, &before);
+	sc->since = before.seq;
 	if (!settings.has_rows)
 		user_by_fp(ctx, sc, off);
 	else if (regs_read(ctx, is_perf_event, &sc->walk.state))
@@ -310,14 +311,14 @@ int on_uprobe(struct pt_regs *ctx)
 	return 0;
 }
 
-static __always_inline bool look_at(u32 i, struct mm_struct *mm)
+static __always_inline bool look_at(u32 i, struct mm_struct *mm, u64 since)
 {
 	struct bstack_look *l = LOOKUP(look, 0);
 	u64 seq;
 
 	if (!l || i >= l->cnt)
 		return false;
-	if (!vma_at(mm, l->addrs[i], l->node, &l->found[i], &seq))
+	if (!vma_at(mm, l->addrs[i], since, l->node, &l->found[i], &seq))
 		l->found[i].end = 0;
 	return true;
 }
@@ -344,7 +345,7 @@ int on_mm_now(struct bpf_iter__task *ctx)
 		/* In the middle of exec the number of execs is still the old program's. */
 		now.is_steady = is_steady(mm, &lock) && !BPF_CORE_READ_BITFIELD(task, in_execve);
 		for (u32 i = 0; has_vmas() && i < BSTACK_VMAS_MAX; i++)
-			if (!look_at(i, mm))
+			if (!look_at(i, mm, lock.seq))
 				break;
 	}
 	bpf_seq_write(ctx->meta->seq, &now, sizeof(now));

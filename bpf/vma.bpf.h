@@ -129,10 +129,10 @@ static __always_inline void vma_file_read(struct file *file, struct bstack_vma *
 }
 
 /*
- * The executable mapping at addr. False: there is none, or it is just being changed. *ret_seq: the sequence in which this
- * was so, or BSTACK_KNOWN_NONE.
+ * The executable mapping at addr, unchanged since the sequence `since` of a moment ago. False: there is none, or it was
+ * changed since, or just is. *ret_seq: the sequence in which this was so, or BSTACK_KNOWN_NONE.
  */
-static __always_inline bool vma_at(struct mm_struct *mm, u64 addr, u64 *node,
+static __always_inline bool vma_at(struct mm_struct *mm, u64 addr, u64 since, u64 *node,
 				   struct bstack_vma *ret, u64 *ret_seq)
 {
 	struct lock_state before, now, after;
@@ -148,7 +148,7 @@ static __always_inline bool vma_at(struct mm_struct *mm, u64 addr, u64 *node,
 	mark = ((struct vm_area_struct___6_4 *)vma)->vm_lock_seq;
 	BARRIER();
 	lock_state_read(mm, &now);
-	if (mark == (u32)now.seq)
+	if (mark - (u32)since <= (u32)now.seq - (u32)since) /* the mark of a writer of meanwhile */
 		return false;
 	BARRIER();
 	ret->start = vma->vm_start;
