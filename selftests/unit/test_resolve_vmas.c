@@ -350,6 +350,31 @@ static void answer_contradicts_stream(void)
 	made_close(&m);
 }
 
+/* What /proc has told of a file does not speak for one of another device, moved there by mremap(). */
+static void answer_of_another_device(void)
+{
+	uint64_t later_ns = clock_mono_ns() + NSEC_PER_SEC;
+	struct bstack_vma other;
+	struct made m;
+
+	if (!setup())
+		return;
+	open_with(&m, &libc_vma);
+	looks.err = -ESRCH;
+	sample(&m, (uint32_t)getpid(), 20, code(), &libc_vma);
+	CHECK_EQ(resolver_advance(m.r, later_ns), 0);
+	CHECK(resolver_is_idle(m.r));
+	other = libc_vma;
+	other.dev++;
+	sample(&m, (uint32_t)getpid(), later_ns + 1, code(), &other);
+	CHECK_EQ(resolver_advance(m.r, later_ns + 2), 0);
+	CHECK_EQ(resolver_finish(m.r), 0);
+	CHECK_EQ(m.cnt, 2);
+	CHECK_FRAME(&m, 0, EVID_QUERY, REASON_NO, libc.seg_off + 0x100);
+	CHECK_EQ(m.got[1].f[0].evidence, EVID_NONE);
+	made_close(&m);
+}
+
 static void sample_rest(struct made *m, uint32_t pid, uint64_t time_ns, uint64_t ip,
 			const struct bstack_vma *v)
 {
@@ -475,6 +500,7 @@ int main(int argc, char **argv)
 		TEST(questions_are_few),
 		TEST(stream_is_contradicted),
 		TEST(answer_contradicts_stream),
+		TEST(answer_of_another_device),
 		TEST(rest_of_a_walk),
 		TEST(vdso),
 		TEST(with_build_id),

@@ -132,10 +132,7 @@ static const struct span *span_find(const struct resolver *r, const struct proce
 	return id ? mapset_find(&p->maps, addr) : &nothing;
 }
 
-/*
- * Can the sample's own mapping be this one? The stream does not show mremap(), so it may be wrong. Inode numbers are of one
- * file system: of a stacked one the kernel may have told another's.
- */
+/* Can the sample's own mapping be this one? The stream does not show mremap(), so it may be wrong. */
 static bool is_agreed(const struct span *s, const struct bstack_vma *v, uint64_t ip)
 {
 	bool is_file = s->kind == VMA_FILE || s->kind == VMA_SHARED_ANON;
@@ -147,7 +144,7 @@ static bool is_agreed(const struct span *s, const struct bstack_vma *v, uint64_t
 	if (!is_file)
 		return true;
 	return s->off + (ip - s->start) == v->off + (ip - v->start) &&
-	       (!s->ino || s->dev != v->dev || s->ino == v->ino);
+	       (!s->ino || (s->dev == v->dev && s->ino == v->ino));
 }
 
 bool frame_decide(struct resolver *r, struct process *p, const struct raw_id *id,
