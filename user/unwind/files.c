@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* files.c - see files.h. Rows and rules lie in extents of the shared arrays, found by first fit. */
+/* files.c - see files.h. Rows and rules lie in extents of the shared arrays, found by next fit. */
 #include "unwind/files.h"
 #include "resolve/elfseg.h"
 #include "unwind/host_step.h"
@@ -50,7 +50,8 @@ struct files {
 	struct file *v; /* index: module */
 	size_t cnt;
 	struct hmap map;
-	uint32_t vdso; /* module, or BSTACK_MODULE_NONE */
+	uint32_t rows_at, rules_at; /* behind the extents that were given out last */
+	uint32_t vdso;              /* module, or BSTACK_MODULE_NONE */
 	uint64_t uses; /* steps asked about and tables made: the order of use, without a clock */
 };
 
@@ -68,11 +69,10 @@ static bool is_free(const struct files *f, bool is_rows, uint32_t first, uint32_
 	return true;
 }
 
-/* First fit. There are some hundred files at most, and tables are made once. */
-static bool extent_find(const struct files *f, bool is_rows, size_t cnt, struct extent *ret)
+static bool extent_find_from(const struct files *f, bool is_rows, uint32_t at, size_t cnt,
+			     struct extent *ret)
 {
 	size_t cap = is_rows ? f->maps->row_cnt : f->maps->rule_cnt;
-	uint32_t at = 0;
 
 	while (at + cnt <= cap) { /* a multiple of BSTACK_ROWS_A_PAGE, as all sizes of rows are */
 		if (is_free(f, is_rows, at, (uint32_t)cnt, &at)) {
@@ -81,6 +81,13 @@ static bool extent_find(const struct files *f, bool is_rows, size_t cnt, struct 
 		}
 	}
 	return false;
+}
+
+/* Next fit: until the arrays have been filled once, the first look finds room, however many files there are. */
+static bool extent_find(const struct files *f, bool is_rows, size_t cnt, struct extent *ret)
+{
+	return extent_find_from(f, is_rows, is_rows ? f->rows_at : f->rules_at, cnt, ret) ||
+	       extent_find_from(f, is_rows, 0, cnt, ret);
 }
 
 /* Let the table go that was not used for longest; not the vdso's, which nobody would make again. False: there is
@@ -119,6 +126,8 @@ static bool table_place(struct files *f, struct file *file, const struct unwind_
 			       rules.first);
 	file->rows = rows;
 	file->rules = rules;
+	f->rows_at = rows.first + rows.cnt;
+	f->rules_at = rules.first + rules.cnt;
 	file->used = ++f->uses;
 	__atomic_thread_fence(__ATOMIC_RELEASE);
 	f->maps->modules[file - f->v] = m;
