@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #
-# bstack: make, make check, make check-vm, make kernel-lockdep, make fuzz, make demo, make bench, make install, make clean.
+# bstack: make, make check, make check-vm, make kernel-lockdep, make fuzz, make soak, make demo, make bench, make install,
+# make clean.
 # Settings: O= build folder, V=1 shows commands, PREFIX=, DESTDIR=, T=GLOB chooses tests,
-# F=GLOB fuzz targets and TIME= seconds for each.
+# F=GLOB fuzz targets, TIME= seconds for each of them and for soak.
 
 VERSION := 0.1
 O ?= build
@@ -57,6 +58,12 @@ demo: deps
 	$(Q)$(MAKE) --no-print-directory all
 	$(Q)O=$(O) selftests/demo.sh
 
+# An hour, or TIME seconds, of recording the whole host under load: memory and counters are watched.
+soak: SECONDS = $(if $(filter file,$(origin TIME)),3600,$(TIME))
+soak: deps
+	$(Q)$(MAKE) --no-print-directory all fixtures
+	$(Q)O=$(abspath $(O)) BSTACK=$(abspath $(O))/bstack selftests/live/soak.py $(SECONDS)
+
 bench: deps
 	$(Q)$(MAKE) --no-print-directory all fixtures $(O)/bench/cost $(O)/bench/tables $(O)/live/test_verifier $(LIVE_TOOLS)
 	$(Q)O=$(abspath $(O)) BSTACK=$(abspath $(O))/bstack selftests/bench/run.py
@@ -64,5 +71,5 @@ bench: deps
 clean:
 	$(Q)rm -rf $(O)
 
-.PHONY: all deps check check-run check-vm vm-run kernel-lockdep demo bench install clean fixtures format
+.PHONY: all deps check check-run check-vm vm-run kernel-lockdep demo soak bench install clean fixtures format
 .DELETE_ON_ERROR:

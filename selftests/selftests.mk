@@ -25,7 +25,7 @@ $(O)/unit/%: $(O)/asan/selftests/unit/%.o $(ASAN_OBJS)
 
 # Fixtures: small programs whose stacks the tests know. -O0 keeps every frame pointer.
 FIXTURE_CFLAGS := -O0 -g -fno-omit-frame-pointer -Wall -Wextra -Werror -D_GNU_SOURCE -pthread
-FIXTURES := $(addprefix $(O)/fixtures/,chain storm dlswap forkbomb jit deep work execer_a execer_b \
+FIXTURES := $(addprefix $(O)/fixtures/,chain stacks storm dlswap forkbomb jit deep work execer_a execer_b \
 	manystacks swapcount count_a.so count_b.so swapways bare_a.so bare_b.so swapexec_a swapexec_b swap_a.so swap_b.so \
 	vdsogone deep_a.so deep_b.so faults.so fail_kernel.so \
 	unwound_pie unwound_nopie unwound_static unwound_cet unwound_noplt unwound_musl thrown \

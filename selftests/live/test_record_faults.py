@@ -8,6 +8,7 @@ ledger exact, or a message and exit status 1; and what stands in the file then c
 import concurrent.futures
 import ctypes
 import os
+import resource
 import subprocess
 import sys
 import tempfile
@@ -38,8 +39,9 @@ class Fault:
         with open(self.suppressions, "w", encoding="ascii") as f:
             f.write(SUPPRESSIONS)
 
-    def run(self, **env):
-        """A recording: Outcome. A setting that is a file descriptor to write to is given as True."""
+    def run(self, limit=None, **env):
+        """A recording: Outcome. limit: a resource limit and its value, for bstack as it is installed: sanitizers need
+        memory and files themselves. A setting that is a file descriptor to write to is given as True."""
         fd, path = tempfile.mkstemp(suffix=".pb.gz", dir=self.folder)
         os.close(fd)
         os.unlink(path)
@@ -48,11 +50,18 @@ class Fault:
         to_stdout = "-" in self.args
         args = [path if a == "OUT" else a for a in self.args]
         reads = {}
+        program = [ktap.bstack()] if limit else [os.path.join(ktap.build_dir(), "asan", "bstack")]
+
+        def prepare():
+            layout_fixed()
+            if limit:
+                resource.setrlimit(limit[0], (limit[1], limit[1]))
+
         with open(path if to_stdout else os.devnull, "wb") as stdout:
             proc = subprocess.Popen(
-                [os.path.join(ktap.build_dir(), "asan", "bstack"), "record", "-q", *args], stdout=stdout,
+                [*program, "record", "-q", *args], stdout=stdout,
                 stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, pass_fds=[w for _, w in pipes.values()],
-                preexec_fn=layout_fixed,
+                preexec_fn=prepare,
                 env={**os.environ, **env, "LD_PRELOAD": ktap.fixture("faults.so"),
                      "ASAN_OPTIONS": "verify_asan_link_order=0:exitcode=98", "UBSAN_OPTIONS": "exitcode=98",
                      "LSAN_OPTIONS": f"suppressions={self.suppressions}:print_suppressions=0:exitcode=98"})
@@ -185,6 +194,35 @@ def test_each_allocation_of_a_command():
 
 def test_no_memory_from_some_site_on():
     assert each_site("process", "FAIL_SITE_FROM", 4)["told"] > 0
+
+
+def limit_falls(which, values, least):
+    """Recordings under one limit after the other; what became of them."""
+    proc = target()
+    counts = {"told": 0, "whole": 0}
+    try:
+        with temp_dir() as d, concurrent.futures.ThreadPoolExecutor(AT_ONCE) as pool:
+            case = ways(d, proc.pid)["process"]
+            for value, out in zip(values, pool.map(lambda v: case.run(limit=(which, v)), values)):
+                if out.status == 127 and "error while loading shared libraries" in out.stderr:
+                    continue  # it did not come to main()
+                rec = out.check(f"limit {value}")
+                assert not rec or is_named(rec), f"limit {value}: names are missing: {rec.folded.stacks[:3]}"
+                counts["whole" if rec else "told"] += 1
+                out.remove()
+    finally:
+        proc.kill()
+        proc.wait()
+    print(f"# {counts}")
+    assert counts["told"] >= least and counts["whole"] > 0, counts
+
+
+def test_no_more_files():
+    limit_falls(resource.RLIMIT_NOFILE, [*range(3, 90), 1024], 20)
+
+
+def test_no_more_address_space():
+    limit_falls(resource.RLIMIT_AS, [n << 20 for n in [*range(8, 240, 4), 2048]], 10)
 
 
 if __name__ == "__main__":
