@@ -18,7 +18,7 @@ from truth import ktap  # noqa: E402
 # What record's own description asks for
 CAPS = "+bpf,+perfmon,+sys_ptrace,+dac_read_search,+checkpoint_restore"
 REQUIRED = ["btf", "perf_program", "build_id_stack", "ringbuf", "bpf_loop", "tp_btf", "system_wide", "mmap2_build_id"]
-KERNEL = [*REQUIRED, "build_id_stackmap", "procmap_query", "map_files", "mm_lock_seq", "per_vma_lock", "no_preempt_rt",
+KERNEL = [*REQUIRED, "build_id_stackmap", "procmap_query", "map_files", "mm_lock_seq", "per_vma_lock", "vma_files", "no_preempt_rt",
           "cve_2026_90247_fix", "mmap_lock_tracepoints", "pmu_cycles", "tracefs", "uprobe", "kallsyms", "kallsyms_all", "fentry"]
 PRIVILEGES = ["euid", "cap_bpf", "cap_perfmon", "cap_sys_admin", "cap_sys_ptrace", "cap_dac_read_search",
               "cap_checkpoint_restore", "cap_syslog", "perf_event_paranoid", "kptr_restrict",

@@ -230,6 +230,15 @@ def test_replaced_while_it_runs():
         assert rec.folded.chain(CHAIN) > truth.share(0.9) * rec.folded.samples(), rec.folded.stacks[:5]
 
 
+def comm_of(pid):
+    """The name of a process; None: it has left."""
+    try:
+        with open(f"/proc/{pid}/comm") as f:
+            return f.read().rstrip("\n")
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+
+
 def test_other_namespaces():
     """In a mount and pid namespace of its own, from a file that is only there."""
     with temp_dir() as d:
@@ -239,8 +248,7 @@ def test_other_namespaces():
                                 stdout=subprocess.PIPE, start_new_session=True)
         try:
             assert proc.stdout.readline().startswith(b"ready")
-            inside = [int(p) for p in os.listdir("/proc") if p.isdigit() and
-                      open(f"/proc/{p}/comm").read() == "inside\n"]
+            inside = [p for p in os.listdir("/proc") if p.isdigit() and comm_of(p) == "inside"]
             ktap.eq(len(inside), 1, "processes named inside")
             rec, _ = record(d, "-F", 997, "-p", inside[0], "-d", 1)
         finally:

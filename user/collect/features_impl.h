@@ -26,6 +26,7 @@ PROBE(kallsyms);
 PROBE(kallsyms_all);
 PROBE(mm_lock_seq);
 PROBE(vma_lock);
+PROBE(vma_files);
 PROBE(not_rt);
 PROBE(cve_fix);
 PROBE(mmap_lock_tp);

@@ -339,6 +339,18 @@ bool feature_is_rt(void)
 	       is_rt_by_name();
 }
 
+enum feature_state probe_vma_files(char *detail, size_t sz)
+{
+	if (!struct_find("mm_struct"))
+		return no_btf(detail, sz);
+	if (!struct_has("vm_area_struct", "vm_lock_seq"))
+		return probe_say(detail, sz, FEATURE_NO,
+				 "struct vm_area_struct has no vm_lock_seq");
+	if (!struct_has("mount", "mnt_id_unique"))
+		return probe_say(detail, sz, FEATURE_NO, "struct mount has no mnt_id_unique");
+	return FEATURE_YES;
+}
+
 bool feature_has_sequence(void)
 {
 	return struct_has("mm_struct", "mm_lock_seq");

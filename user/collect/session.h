@@ -71,7 +71,7 @@ int session_start(struct session *s, struct error *e);
  * (before Linux 6.4); -ESRCH; -errno. */
 int session_mm(struct session *s, pid_t pid, struct bstack_mm *ret);
 /* A process's executable mappings at these addresses now, BSTACK_VMAS_MAX at most; end 0: there is none, or it is being
- * changed, or the kernel does not tell (before Linux 6.4). 0, -errno. */
+ * changed, or the kernel does not tell (before Linux 6.8). 0, -errno. */
 int session_vmas(struct session *s, pid_t pid, const uint64_t *addrs, size_t cnt,
 		 struct bstack_vma *ret);
 /* The build-id of this mapping's file is known: the kernel is not asked for it. */
