@@ -272,6 +272,31 @@ static void questions_are_few(void)
 	made_close(&m);
 }
 
+/* A file that is changed over and over is another each time: memory for them is bounded, and learning goes on. */
+static void files_without_end(void)
+{
+	struct bstack_vma v;
+	struct made m;
+
+	if (!setup())
+		return;
+	open_with(&m, &libc_vma);
+	v = libc_vma;
+	for (uint64_t i = 0; i < (1 << 18) + 100; i++) {
+		v.ctime_ns = i;
+		sample(&m, NOBODY, 50 + i, code(), &v);
+		if (i % 4096 == 0)
+			CHECK_EQ(resolver_advance(m.r, 50 + i), 0);
+	}
+	CHECK_EQ(resolver_advance(m.r, 1 << 20), 0);
+	CHECK(m.r->file_cnt <= 200 && m.r->file_cap <= 1 << 18);
+	sample(&m, (uint32_t)getpid(), 1 << 21, code(), &libc_vma);
+	CHECK_EQ(resolver_finish(m.r), 0);
+	CHECK_EQ(resolver_counters(m.r)->files, 1);
+	CHECK_EQ(m.got[m.cnt - 1].f[0].evidence, EVID_PROVEN);
+	made_close(&m);
+}
+
 /* The stream says one file, the sample another: moved there by mremap(), of which no event tells. */
 static void stream_is_contradicted(void)
 {
@@ -498,6 +523,7 @@ int main(int argc, char **argv)
 		TEST(another_mount),
 		TEST(learned_from_checked),
 		TEST(questions_are_few),
+		TEST(files_without_end),
 		TEST(stream_is_contradicted),
 		TEST(answer_contradicts_stream),
 		TEST(answer_of_another_device),

@@ -86,6 +86,7 @@ struct resolver {
 	struct known_file *files;
 	size_t file_cnt, file_cap;
 	struct hmap file_map;
+	uint64_t files_again_ns; /* no question about files before this moment */
 	struct process *processes;
 	size_t process_cap;
 	struct pid_table pids; /* slots in processes */

@@ -8,7 +8,10 @@
  */
 #include "resolve/resolver_impl.h"
 
-#define FILES_MAX    ((size_t)1 << 18)
+#define FILES_MAX  \
+	((size_t)1 \
+	 << 18)         /* with more, all are forgotten: a file that changes is another each time */
+#define ASK_SHARE    20 /* all questions together take one part in so many of the time */
 #define PAUSE_NS     (20 * 1000000ULL)
 #define PAUSE_MAX_NS (10 * NSEC_PER_SEC)
 
@@ -35,7 +38,7 @@ static struct known_file *file_find(const struct resolver *r, const struct bstac
 	return NULL;
 }
 
-/* Found or made; NULL in *ret: there are too many. */
+/* Found or made. */
 static int file_get(struct resolver *r, const struct bstack_vma *v, struct known_file **ret)
 {
 	int err;
@@ -43,11 +46,15 @@ static int file_get(struct resolver *r, const struct bstack_vma *v, struct known
 	*ret = file_find(r, v);
 	if (*ret)
 		return 0;
+	if (r->file_cnt == FILES_MAX) {
+		hmap_release(&r->file_map);
+		r->file_cnt = 0;
+	}
 	err = array_reserve(&r->files, &r->file_cap, r->file_cnt + 1, sizeof(*r->files), FILES_MAX);
 	if (!err)
 		err = hmap_add(&r->file_map, hash_of(v), (uint32_t)r->file_cnt);
 	if (err)
-		return err == -E2BIG ? 0 : err;
+		return err;
 	*ret = &r->files[r->file_cnt++];
 	**ret = (struct known_file){ .ino = v->ino,
 				     .ctime_ns = v->ctime_ns,
@@ -122,13 +129,18 @@ static int proc_ask(struct resolver *r, const struct process *p, struct question
 static int question_ask(struct resolver *r, const struct process *p, struct question *q)
 {
 	struct bstack_vma now[BSTACK_VMAS_MAX];
+	uint64_t begin_ns = clock_mono_ns(), end_ns;
 	int err = proc_ask(r, p, q);
 
 	if (!err)
 		err = r->ops->on_vmas(r->ctx, (pid_t)p->pid, q->addrs, q->cnt, now);
+	end_ns = clock_mono_ns();
+	r->files_again_ns = end_ns + (end_ns - begin_ns) * (ASK_SHARE - 1);
 	for (size_t i = 0; i < q->cnt; i++) {
 		struct known_file *f = file_find(r, &q->vmas[i]);
 
+		if (!f)
+			continue; /* forgotten with all the others */
 		if (!err && q->modules[i] != UINT32_MAX && bstack_vma_same(&now[i], &q->vmas[i])) {
 			file_learn(r, &q->vmas[i], f, q->modules[i]);
 			continue;
@@ -136,7 +148,7 @@ static int question_ask(struct resolver *r, const struct process *p, struct ques
 		f->pause_ns = f->pause_ns ? 2 * f->pause_ns : PAUSE_NS;
 		if (f->pause_ns > PAUSE_MAX_NS)
 			f->pause_ns = PAUSE_MAX_NS;
-		f->again_ns = clock_mono_ns() + f->pause_ns;
+		f->again_ns = end_ns + f->pause_ns;
 	}
 	return err == -ENOMEM ? err : 0;
 }
@@ -157,14 +169,14 @@ int files_learn(struct resolver *r, struct process *p, const struct raw_sample *
 		err = file_get(r, v, &f);
 		if (err)
 			return err;
-		if (!f || f->module != UINT32_MAX)
+		if (f->module != UINT32_MAX)
 			continue;
 		if (is_checked) {
 			learn_checked(r, p, v, f);
 			continue;
 		}
 		now_ns = now_ns ?: clock_mono_ns();
-		if (f->again_ns > now_ns)
+		if (f->again_ns > now_ns || (r->files_again_ns > now_ns && !r->is_finishing))
 			continue;
 		q.vmas[q.cnt] = *v;
 		q.addrs[q.cnt] = v->start;
