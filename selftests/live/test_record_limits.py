@@ -4,6 +4,7 @@
 short, the disk is full for a moment, the clock jumps. What was lost is counted to the last event, by a tracepoint whose
 hits are known.
 """
+import concurrent.futures
 import contextlib
 import ctypes
 import json
@@ -18,6 +19,7 @@ import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import truth  # noqa: E402
+from faults import AT_ONCE, is_named, target, ways  # noqa: E402
 from truth import ktap, record, run, start, stop, temp_dir, wait_until  # noqa: E402
 
 CHAIN = ["main", *[f"fx_{i}" for i in range(1, 9)], "fx_spin"]
@@ -384,6 +386,35 @@ def test_clock_set_back_and_forth():
     assert before <= start_s <= before + took or before + step <= start_s <= before + step + took, (before, start_s)
     seconds = [int(s) for s in re.findall(rb"\r *(\d+) s  ", shown)]
     assert seconds and seconds == sorted(seconds) and seconds[-1] <= took, shown
+
+
+def limit_falls(which, values, least):
+    """Recordings under one limit after the other; what became of them."""
+    proc = target()
+    counts = {"told": 0, "whole": 0}
+    try:
+        with temp_dir() as d, concurrent.futures.ThreadPoolExecutor(AT_ONCE) as pool:
+            case = ways(d, proc.pid)["process"]
+            for value, out in zip(values, pool.map(lambda v: case.run(limit=(which, v)), values)):
+                if out.status == 127 and "error while loading shared libraries" in out.stderr:
+                    continue  # it did not come to main()
+                rec = out.check(f"limit {value}")
+                assert not rec or is_named(rec), f"limit {value}: names are missing: {rec.folded.stacks[:3]}"
+                counts["whole" if rec else "told"] += 1
+                out.remove()
+    finally:
+        proc.kill()
+        proc.wait()
+    print(f"# {counts}")
+    assert counts["told"] >= least and counts["whole"] > 0, counts
+
+
+def test_no_more_files():
+    limit_falls(resource.RLIMIT_NOFILE, [*range(3, 90), 1024], 20)
+
+
+def test_no_more_address_space():
+    limit_falls(resource.RLIMIT_AS, [n << 20 for n in [*range(8, 240, 4), 2048]], 10)
 
 
 if __name__ == "__main__":
