@@ -15,7 +15,7 @@ def test_twenty_seconds():
 
 def looks(**growth):
     """As a run of flat memory gives, but for what grows by so much each look."""
-    base = {"anon": 100 << 20, "rss": 200 << 20, "pss": 190 << 20, "maps": 100 << 20, "fds": 100, "samples": 0}
+    base = {"anon": 100 << 20, "rss": 200 << 20, "pss": 190 << 20, "maps": 100 << 20, "files": 100, "fds": 30, "samples": 0}
     return [{k: v + i * growth.get(k, 0) for k, v in base.items()} for i in range(300)]
 
 
@@ -34,7 +34,8 @@ def test_growth_is_seen():
     assert not is_flat(looks(anon=120 << 10)), "memory of its own"
     assert not is_flat(looks(rss=160 << 10)), "all of its memory"
     assert not is_flat(looks(pss=160 << 10)), "its share"
-    assert not is_flat(looks(fds=1)), "files"
+    assert not is_flat(looks(fds=1)), "descriptors"
+    assert is_flat(looks(files=3)) and not is_flat(looks(files=4)), "files"
     assert not is_flat(looks(maps=4096)), "BPF maps"
     assert is_flat(looks(anon=200 << 10, samples=10), held=40 << 20), "a third of all samples came from median to median"
     assert not is_flat(looks(anon=200 << 10, samples=10), held=20 << 20), "more than these samples take"
