@@ -342,6 +342,33 @@ static void no_more_modules(void)
 	uw_close(&w);
 }
 
+/* What one process of many mappings leaves is room for many of few, and the other way round. */
+static void mappings_room_is_cut_and_joined(void)
+{
+	struct room r = large;
+	struct uw w;
+
+	r.mappings = 8;
+	uw_open(&w, r);
+	for (int round = 0; round < 3; round++) {
+		for (uint64_t i = 0; i < 8; i++)
+			map_anon(&w, P, 0x1000 + (i << 16), 0x2000 + (i << 16));
+		CHECK_EQ(unwinder_commit(w.u), 0);
+		CHECK(told_of(&w, P)->is_there);
+		unwinder_exit(w.u, P);
+		for (uint32_t pid = Q; pid < Q + 4; pid++)
+			for (uint64_t i = 0; i < 2; i++)
+				map_anon(&w, pid, 0x1000 + (i << 16), 0x2000 + (i << 16));
+		CHECK_EQ(unwinder_commit(w.u), 0);
+		for (uint32_t pid = Q; pid < Q + 4; pid++) {
+			CHECK(told_of(&w, pid)->is_there);
+			unwinder_exit(w.u, pid);
+		}
+	}
+	CHECK_EQ(unwinder_counters(w.u)->no_room, 0);
+	uw_close(&w);
+}
+
 /* Blocks of the mappings array are used again; a process too many is not told, and counted. */
 static void mappings_room(void)
 {
@@ -514,6 +541,7 @@ int main(int argc, char **argv)
 		TEST(too_large),
 		TEST(no_more_modules),
 		TEST(mappings_room),
+		TEST(mappings_room_is_cut_and_joined),
 		TEST(without_a_table),
 		TEST(wakes_up),
 		TEST(told_before_the_table),

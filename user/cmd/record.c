@@ -396,7 +396,7 @@ const struct command cmd_record = {
 		"unless --no-symbols is given.\n\n"
 		"Memory: unwind tables take what --unwind-memory says, known stacks and the "
 		"ring buffer what their options say, mapping events half a MiB each CPU, the "
-		"mappings of processes 8 MiB, all of it from the start. Tables are kept for "
+		"mappings of processes 11 MiB, all of it from the start. Tables are kept for "
 		"8,192 files and 65,536 processes at once, and files of 1,024 modules stay "
 		"open until they are named. Beside that only what the profile holds grows: "
 		"about 150 bytes for a thread with a stack that it did not have before, and "

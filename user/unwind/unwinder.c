@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* unwinder.c - processes and their mappings; files.c holds the tables of files. */
+#include "unwind/blocks.h"
 #include "unwind/files.h"
 #include "unwind/host_step.h"
 #include "resolve/mapset.h"
@@ -8,20 +9,13 @@
 
 #define PROCESSES_MAX 65536 /* as many as the BPF map holds */
 #define MISS_AGAIN_NS (NSEC_PER_SEC / 2)
-#define BLOCK_CLASSES 13 /* 1, 2, 4, ... BSTACK_MAPPINGS_MAX mappings */
-
-/* A piece of the mappings array: 2^class entries. */
-struct block {
-	uint32_t first;
-	uint8_t size_class;
-};
 
 struct uprocess {
 	uint32_t pid;
 	bool is_dirty; /* its slot is in dirty; stays when the slot changes hands */
 	bool has_block;
 	struct mapset maps;
-	struct block block;
+	struct block block; /* of the mappings array */
 	uint64_t missed_ns;
 };
 
@@ -33,11 +27,8 @@ struct unwinder {
 	struct pid_table pids;           /* slots in processes */
 	uint32_t *dirty;                 /* slots to commit, each once */
 	size_t dirty_cnt, dirty_cap;
-	uint32_t next_mapping;
-	/* Blocks to use again; those given back since the last grace period may still be read. */
-	uint32_t *blocks[BLOCK_CLASSES];
-	size_t block_cnt[BLOCK_CLASSES], block_cap[BLOCK_CLASSES];
-	struct block *waiting;
+	struct blocks blocks;  /* of the mappings array */
+	struct block *waiting; /* given back since the last grace period: BPF may still read them */
 	size_t waiting_cnt, waiting_cap;
 	struct unwinder_counters counters;
 };
@@ -50,9 +41,11 @@ int unwinder_new(const struct unwind_maps *maps, struct unwinder **ret)
 	if (!u)
 		return -ENOMEM;
 	u->maps = *maps;
-	err = files_new(&u->maps, &u->counters, &u->files);
+	err = blocks_init(&u->blocks, (uint32_t)maps->mapping_cnt);
+	if (!err)
+		err = files_new(&u->maps, &u->counters, &u->files);
 	if (err) {
-		free(u);
+		unwinder_free(u);
 		return err;
 	}
 	*ret = u;
@@ -65,8 +58,7 @@ void unwinder_free(struct unwinder *u)
 		return;
 	for (size_t i = 0; i < u->process_cnt; i++)
 		mapset_release(&u->processes[i].maps);
-	for (size_t i = 0; i < BLOCK_CLASSES; i++)
-		free(u->blocks[i]);
+	blocks_release(&u->blocks);
 	free(u->waiting);
 	free(u->processes);
 	free(u->dirty);
@@ -124,37 +116,13 @@ static void mark_dirty(struct unwinder *u, struct uprocess *p)
 }
 
 /* Blocks that BPF may still be reading wait; after a grace period they are free. */
-static int blocks_recycle(struct unwinder *u)
+static void blocks_recycle(struct unwinder *u)
 {
+	if (!u->waiting_cnt)
+		return;
 	grace_period();
-	while (u->waiting_cnt) {
-		struct block b = u->waiting[u->waiting_cnt - 1];
-		uint8_t c = b.size_class;
-		int err = array_reserve(&u->blocks[c], &u->block_cap[c], u->block_cnt[c] + 1,
-					sizeof(uint32_t), UINT32_MAX);
-
-		if (err)
-			return err;
-		u->blocks[c][u->block_cnt[c]++] = b.first;
-		u->waiting_cnt--;
-	}
-	return 0;
-}
-
-static bool block_take(struct unwinder *u, uint8_t size_class, struct block *ret)
-{
-	uint32_t sz = 1U << size_class;
-
-	if (u->block_cnt[size_class]) {
-		*ret = (struct block){ u->blocks[size_class][--u->block_cnt[size_class]],
-				       size_class };
-		return true;
-	}
-	if (u->maps.mapping_cnt - u->next_mapping < sz)
-		return false;
-	*ret = (struct block){ u->next_mapping, size_class };
-	u->next_mapping += sz;
-	return true;
+	while (u->waiting_cnt)
+		blocks_give(&u->blocks, u->waiting[--u->waiting_cnt]);
 }
 
 static int block_get(struct unwinder *u, size_t cnt, struct block *ret)
@@ -163,11 +131,10 @@ static int block_get(struct unwinder *u, size_t cnt, struct block *ret)
 
 	while (((size_t)1 << size_class) < cnt)
 		size_class++;
-	if (block_take(u, size_class, ret))
+	if (blocks_take(&u->blocks, size_class, ret))
 		return 0;
-	if (blocks_recycle(u) || !block_take(u, size_class, ret))
-		return -ENOSPC;
-	return 0;
+	blocks_recycle(u);
+	return blocks_take(&u->blocks, size_class, ret) ? 0 : -ENOSPC;
 }
 
 static int block_put(struct unwinder *u, struct uprocess *p)
