@@ -43,7 +43,7 @@ struct bstack_settings {
 	__u32 wakeup_sz;      /* wake the reader when so many bytes wait */
 	__u64 key_seed[2];    /* of struct bstack_key: not to be foreseen */
 	__u32 has_known;      /* look stacks up among the known ones */
-	__u32 stack_room; /* stack memory, and mappings, are sent along while it and all that waits are fewer bytes */
+	__u32 stack_room; /* stack memory is sent along while it and all that waits are fewer bytes */
 };
 
 /* Why a whole stack fell back; the numbers of user/base/evidence.h CAUSE_*. */

@@ -166,14 +166,15 @@ static long vmas_step(u32 i, struct vmas_ctx *c)
 }
 
 /*
- * The mappings that the user's addresses at data[off] are in, those that can be told; none when the ring buffer is short of
- * room. True: a build-id stack would tell no more than they do.
+ * The mappings that the user's addresses at data[off] are in, those that can be told. They go with every record, however
+ * full the ring buffer is: without them code moved by mremap() would be taken for what was there before. True: a build-id
+ * stack would tell no more than they do.
  */
 static __always_inline bool vmas_read(struct scratch *sc, struct mm_struct *mm, u32 off)
 {
 	struct vmas_ctx c = { .sc = sc, .mm = mm, .ips_off = off };
 
-	if (!has_vmas() || bpf_ringbuf_query(&samples, BPF_RB_AVAIL_DATA) >= settings.stack_room)
+	if (!has_vmas())
 		return false;
 	bpf_loop(sc->sample.user_cnt, vmas_step, &c, 0);
 	return !c.unknown;

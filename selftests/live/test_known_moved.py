@@ -32,7 +32,8 @@ def swapped(kind, unwind, rounds, batches=1, pause_ms=0, share=0.1):
     for name, calls in made.items():
         args += [ktap.fixture(f"bare_{name}.so"), calls]
     with temp_dir() as d:
-        rec, _ = record(d, f"--unwind={unwind}", *GETPID, "--", ktap.fixture("swapways"), *args)
+        # A ring for all of them: on a busy machine the reader may come late.
+        rec, _ = record(d, f"--unwind={unwind}", "--ring", 128, *GETPID, "--", ktap.fixture("swapways"), *args)
     rec.exact()
     ktap.eq(rec.ledger["lost_ring"], 0, "lost")
     found = leaves(rec.folded)
