@@ -76,12 +76,14 @@ static bool auditor_load(void)
 }
 
 /* The programs on interrupts are for x86 kernels that have these events: others do without. */
+/* The exits first: an interrupt that is seen to begin alone would last until the CPU's next one, which an idle CPU's tasks
+ * may be long before. */
 static void auditor_attach_irq(void)
 {
-	aud->links.timer_entry = bpf_program__attach(aud->progs.timer_entry);
 	aud->links.timer_exit = bpf_program__attach(aud->progs.timer_exit);
-	aud->links.irq_work_entry = bpf_program__attach(aud->progs.irq_work_entry);
+	aud->links.timer_entry = bpf_program__attach(aud->progs.timer_entry);
 	aud->links.irq_work_exit = bpf_program__attach(aud->progs.irq_work_exit);
+	aud->links.irq_work_entry = bpf_program__attach(aud->progs.irq_work_entry);
 	has_irq_events = aud->links.timer_entry && aud->links.timer_exit &&
 			 aud->links.irq_work_entry && aud->links.irq_work_exit && !is_rt();
 }

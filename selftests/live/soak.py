@@ -20,6 +20,7 @@ import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import truth  # noqa: E402
+from pprof_samples import fields  # noqa: E402
 from truth import ktap  # noqa: E402
 
 LONG_S = 300
@@ -147,27 +148,6 @@ def look(proc, progress, start):
 def tell(s):
     print(f"# {s['time']:6.0f} s: own {s['anon'] >> 10} KiB, RSS {s['rss'] >> 10}, PSS {s['pss'] >> 10}, BPF maps {s['maps'] >> 10}, "
           f"{s['files']} files, {s['fds']} other fds, {s['samples']} samples, {s['lost']} lost, file {s['file'] >> 10} KiB", flush=True)
-
-
-def varint(data, at):
-    value = shift = 0
-    while True:
-        byte = data[at]
-        value |= (byte & 127) << shift
-        at, shift = at + 1, shift + 7
-        if byte < 128:
-            return value, at
-
-
-def fields(data):
-    """(number, value) of each field of a protobuf message; bytes of those that have a length."""
-    at = 0
-    while at < len(data):
-        tag, at = varint(data, at)
-        value, at = varint(data, at)
-        if tag & 7 == 2:
-            value, at = data[at:at + value], at + value
-        yield tag >> 3, value
 
 
 def held_bytes(path):

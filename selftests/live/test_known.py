@@ -85,8 +85,8 @@ def test_many_stacks_of_many_processes():
     processes, stacks, repeat = (10, 100, 20) if truth.IS_SLOW else (10, 300, 80)
     with temp_dir() as d:
         # A ring for all of them: on a busy machine the reader may come late.
-        rec, _ = record(d, "--known-stacks", 1000, "--ring", 128, "-e", "syscalls:sys_enter_getpid", "--", ktap.fixture("manystacks"),
-                        processes, stacks, repeat)
+        rec, _ = record(d, "--known-stacks", 1000, "--ring", 128, "-e", "syscalls:sys_enter_getpid", "--",
+                        ktap.fixture("manystacks"), processes, stacks, repeat)
     rec.exact()
     ktap.eq(rec.ledger["lost_ring"], 0, "lost")
     counts = [count for _, _, count in rec.folded.stacks]
