@@ -261,30 +261,32 @@ enum bstack_vma_kind {
 	BSTACK_VMA_FILE,
 	BSTACK_VMA_VDSO,
 };
-struct bstack_vma {
-	__u64 start, end;
-	__u64 off; /* in the file, of start */
+struct bstack_file {
 	__u64 ino;
 	__u64 ctime_ns;
 	__u64 mount;
 	__u32 dev; /* major << 20 | minor */
 	__u32 generation;
+};
+struct bstack_vma {
+	__u64 start, end;
+	__u64 off; /* in the file, of start */
+	struct bstack_file file;
 	__u32 kind; /* enum bstack_vma_kind */
 	__u32 unused;
 };
 #define BSTACK_VMAS_MAX 8 /* of one stack */
 
-/* Of a mapping's file, what says that it is this one, unchanged. */
-struct bstack_file {
-	__u64 ino, ctime_ns;
-	__u32 dev, generation;
-};
+static inline int bstack_file_same(const struct bstack_file *a, const struct bstack_file *b)
+{
+	return a->ino == b->ino && a->ctime_ns == b->ctime_ns && a->mount == b->mount &&
+	       a->dev == b->dev && a->generation == b->generation;
+}
 
 static inline int bstack_vma_same(const struct bstack_vma *a, const struct bstack_vma *b)
 {
-	return a->start == b->start && a->end == b->end && a->off == b->off && a->ino == b->ino &&
-	       a->ctime_ns == b->ctime_ns && a->mount == b->mount && a->dev == b->dev &&
-	       a->generation == b->generation && a->kind == b->kind;
+	return a->start == b->start && a->end == b->end && a->off == b->off && a->kind == b->kind &&
+	       bstack_file_same(&a->file, &b->file);
 }
 
 /* What the iterator over tasks is asked: the mappings at these addresses. found[i].end 0: no executable one. */

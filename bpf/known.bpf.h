@@ -121,14 +121,7 @@ struct vmas_ctx {
 
 static __always_inline bool is_unknown_file(const struct bstack_vma *v)
 {
-	struct bstack_file f = {
-		.ino = v->ino,
-		.ctime_ns = v->ctime_ns,
-		.dev = v->dev,
-		.generation = v->generation,
-	};
-
-	return v->kind == BSTACK_VMA_FILE && !bpf_map_lookup_elem(&files, &f);
+	return v->kind == BSTACK_VMA_FILE && !bpf_map_lookup_elem(&files, &v->file);
 }
 
 static long vmas_step(u32 i, struct vmas_ctx *c)

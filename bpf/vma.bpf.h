@@ -121,11 +121,11 @@ static __always_inline void vma_file_read(struct file *file, struct bstack_vma *
 	    file->f_mode & FMODE_BACKING)
 		shown = AS(backing_file___6_7, file)->user_path.dentry->d_inode;
 	ret->kind = BSTACK_VMA_FILE;
-	ret->ino = shown->i_ino;
-	ret->dev = shown->i_sb->s_dev;
-	ret->mount = mount_of(file);
-	ret->generation = inode->i_generation;
-	ret->ctime_ns = ctime_ns(inode);
+	ret->file.ino = shown->i_ino;
+	ret->file.dev = shown->i_sb->s_dev;
+	ret->file.mount = mount_of(file);
+	ret->file.generation = inode->i_generation;
+	ret->file.ctime_ns = ctime_ns(inode);
 }
 
 /*
@@ -155,11 +155,7 @@ static __always_inline bool vma_at(struct mm_struct *mm, u64 addr, u64 since, u6
 	ret->end = vma->vm_end;
 	ret->off = vma->vm_pgoff << 12;
 	ret->kind = BSTACK_VMA_OTHER;
-	ret->ino = 0;
-	ret->ctime_ns = 0;
-	ret->mount = 0;
-	ret->dev = 0;
-	ret->generation = 0;
+	__builtin_memset(&ret->file, 0, sizeof(ret->file));
 	ret->unused = 0;
 	if (vma->vm_file)
 		vma_file_read(vma->vm_file, ret);

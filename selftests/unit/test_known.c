@@ -58,7 +58,7 @@ static struct bstack_vma vma_of(uint64_t ino)
 {
 	return (struct bstack_vma){ .start = 0x1000 * ino,
 				    .end = 0x1000 * ino + 0x1000,
-				    .ino = ino,
+				    .file.ino = ino,
 				    .kind = BSTACK_VMA_FILE };
 }
 
@@ -222,7 +222,7 @@ static void late_counts(void)
 	add_mapped(1, ABSENT, 2, 0, 9); /* the same addresses, of another library */
 	CHECK(old != &slots[told[1].slot]);
 	CHECK_EQ(old->seq, BSTACK_KNOWN_NONE);
-	CHECK_EQ(vmas[old->vmas[0]].vma.ino, 1);
+	CHECK_EQ(vmas[old->vmas[0]].vma.file.ino, 1);
 	old->count++; /* by who found it open */
 	CHECK(hit(1, 2));
 	add_mapped(1, ABSENT, 1, 0, 9); /* one sample, other mappings: as well */

@@ -441,12 +441,12 @@ static int on_vmas(void *ctx, pid_t pid, const uint64_t *addrs, size_t cnt, stru
 	return b->session ? session_vmas(b->session, pid, addrs, cnt, ret) : -ENOTSUP;
 }
 
-static void on_file(void *ctx, const struct bstack_vma *v)
+static void on_file(void *ctx, const struct bstack_file *f)
 {
 	struct builder *b = ctx;
 
 	if (b->session)
-		session_file_known(b->session, v);
+		session_file_known(b->session, f);
 }
 
 static void on_module(void *ctx, const struct module *m, pid_t pid, uint64_t start, uint64_t end)

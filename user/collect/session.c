@@ -732,17 +732,11 @@ int session_mm(struct session *s, pid_t pid, struct bstack_mm *ret)
 	return now.is_steady ? 0 : -EAGAIN;
 }
 
-void session_file_known(struct session *s, const struct bstack_vma *v)
+void session_file_known(struct session *s, const struct bstack_file *f)
 {
-	const struct bstack_file f = {
-		.ino = v->ino,
-		.ctime_ns = v->ctime_ns,
-		.dev = v->dev,
-		.generation = v->generation,
-	};
 	uint32_t one = 1;
 
-	if (bpf_map_update_elem(bpf_map__fd(s->skel->maps.files), &f, &one, BPF_ANY))
+	if (bpf_map_update_elem(bpf_map__fd(s->skel->maps.files), f, &one, BPF_ANY))
 		return; /* no room: the kernel is asked each time */
 }
 

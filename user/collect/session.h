@@ -74,8 +74,8 @@ int session_mm(struct session *s, pid_t pid, struct bstack_mm *ret);
  * changed, or the kernel does not tell (before Linux 6.8). 0, -errno. */
 int session_vmas(struct session *s, pid_t pid, const uint64_t *addrs, size_t cnt,
 		 struct bstack_vma *ret);
-/* The build-id of this mapping's file is known: the kernel is not asked for it. */
-void session_file_known(struct session *s, const struct bstack_vma *v);
+/* The build-id of this file is known: the kernel is not asked for it. */
+void session_file_known(struct session *s, const struct bstack_file *f);
 /* May this process be sampled? Of the processes of a list that is followed over fork, BPF's word; else always true. */
 bool session_may_sample(struct session *s, uint32_t pid);
 /* No more samples; the side band goes on. */

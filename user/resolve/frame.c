@@ -144,7 +144,7 @@ static bool is_agreed(const struct span *s, const struct bstack_vma *v, uint64_t
 	if (!is_file)
 		return true;
 	return s->off + (ip - s->start) == v->off + (ip - v->start) &&
-	       (!s->ino || (s->dev == v->dev && s->ino == v->ino));
+	       (!s->ino || (s->dev == v->file.dev && s->ino == v->file.ino));
 }
 
 bool frame_decide(struct resolver *r, struct process *p, const struct raw_id *id,

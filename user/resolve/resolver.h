@@ -144,7 +144,7 @@ struct resolver_ops {
 	int (*on_vmas)(void *ctx, pid_t pid, const uint64_t *addrs, size_t cnt,
 		       struct bstack_vma *ret);
 	/* From now on this mapping's file proves frames. May be NULL. */
-	void (*on_file)(void *ctx, const struct bstack_vma *v);
+	void (*on_file)(void *ctx, const struct bstack_file *f);
 	/* A module was met, in this process's mapping, maybe for the last time: keep what you need
 	 * of its file. pid 0: only the path is known. */
 	void (*on_module)(void *ctx, const struct module *m, pid_t pid, uint64_t start,

@@ -71,8 +71,7 @@ struct pending {
 
 /* A file by its inode, unchanged. */
 struct known_file {
-	uint64_t ino, ctime_ns, mount;
-	uint32_t dev, generation;
+	struct bstack_file id;
 	uint32_t module;             /* UINT32_MAX: not known yet */
 	uint64_t again_ns, pause_ns; /* when to ask again, and how long to wait then */
 };

@@ -15,35 +15,29 @@
 #define PAUSE_NS     (20 * 1000000ULL)
 #define PAUSE_MAX_NS (10 * NSEC_PER_SEC)
 
-static uint64_t hash_of(const struct bstack_vma *v)
+static uint64_t hash_of(const struct bstack_file *id)
 {
-	const uint64_t words[] = { v->ino, v->ctime_ns, v->mount,
-				   (uint64_t)v->dev << 32 | v->generation };
-
-	return hash_bytes(words, sizeof(words), 3);
+	return hash_bytes(id, sizeof(*id), 3);
 }
 
-static struct known_file *file_find(const struct resolver *r, const struct bstack_vma *v)
+static struct known_file *file_find(const struct resolver *r, const struct bstack_file *id)
 {
 	struct hmap_iter it;
 
-	for (uint32_t i = hmap_first(&r->file_map, hash_of(v), &it); i != HMAP_NONE;
+	for (uint32_t i = hmap_first(&r->file_map, hash_of(id), &it); i != HMAP_NONE;
 	     i = hmap_next(&r->file_map, &it)) {
-		struct known_file *f = &r->files[i];
-
-		if (f->ino == v->ino && f->ctime_ns == v->ctime_ns && f->mount == v->mount &&
-		    f->dev == v->dev && f->generation == v->generation)
-			return f;
+		if (bstack_file_same(&r->files[i].id, id))
+			return &r->files[i];
 	}
 	return NULL;
 }
 
 /* Found or made. */
-static int file_get(struct resolver *r, const struct bstack_vma *v, struct known_file **ret)
+static int file_get(struct resolver *r, const struct bstack_file *id, struct known_file **ret)
 {
 	int err;
 
-	*ret = file_find(r, v);
+	*ret = file_find(r, id);
 	if (*ret)
 		return 0;
 	if (r->file_cnt == FILES_MAX) {
@@ -52,44 +46,39 @@ static int file_get(struct resolver *r, const struct bstack_vma *v, struct known
 	}
 	err = array_reserve(&r->files, &r->file_cap, r->file_cnt + 1, sizeof(*r->files), FILES_MAX);
 	if (!err)
-		err = hmap_add(&r->file_map, hash_of(v), (uint32_t)r->file_cnt);
+		err = hmap_add(&r->file_map, hash_of(id), (uint32_t)r->file_cnt);
 	if (err)
 		return err;
 	*ret = &r->files[r->file_cnt++];
-	**ret = (struct known_file){ .ino = v->ino,
-				     .ctime_ns = v->ctime_ns,
-				     .mount = v->mount,
-				     .dev = v->dev,
-				     .generation = v->generation,
-				     .module = UINT32_MAX };
+	**ret = (struct known_file){ .id = *id, .module = UINT32_MAX };
 	return 0;
 }
 
-static void file_learn(struct resolver *r, const struct bstack_vma *v, struct known_file *f,
-		       uint32_t module)
+static void file_learn(struct resolver *r, struct known_file *f, uint32_t module)
 {
 	if (f->module != UINT32_MAX || !r->modules[module].build_id.sz)
 		return;
 	f->module = module;
 	r->counters.files++;
 	if (r->ops->on_file)
-		r->ops->on_file(r->ctx, v);
+		r->ops->on_file(r->ctx, &f->id);
 }
 
 /* All of the process's mappings are known in the sample's state: this one, too. */
-static void learn_checked(struct resolver *r, const struct process *p, const struct bstack_vma *v,
-			  struct known_file *f)
+static uint32_t checked_module(const struct process *p, const struct bstack_vma *v)
 {
 	const struct span *s = mapset_find(&p->checked.maps, v->start);
 
-	if (s && s->kind == VMA_FILE && s->start == v->start && s->end == v->end &&
-	    s->off == v->off)
-		file_learn(r, v, f, s->module);
+	return s && s->kind == VMA_FILE && s->start == v->start && s->end == v->end &&
+			       s->off == v->off
+		       ? s->module
+		       : UINT32_MAX;
 }
 
-/* Mappings of one process whose files are not known, and what /proc says of each. */
+/* Mappings of one process whose files are not known, and what /proc says, or has said, of each. */
 struct question {
 	size_t cnt;
+	bool is_answered;
 	struct bstack_vma vmas[BSTACK_VMAS_MAX];
 	uint64_t addrs[BSTACK_VMAS_MAX];
 	uint32_t modules[BSTACK_VMAS_MAX]; /* UINT32_MAX: no answer of this inode */
@@ -98,8 +87,8 @@ struct question {
 static bool is_answer(const struct vma *a, const struct bstack_vma *v)
 {
 	return a->kind == VMA_FILE && a->start == v->start && a->end == v->end &&
-	       a->off == v->off && a->ino == v->ino && a->dev == v->dev && a->is_id_of_inode &&
-	       a->build_id.sz;
+	       a->off == v->off && a->ino == v->file.ino && a->dev == v->file.dev &&
+	       a->is_id_of_inode && a->build_id.sz;
 }
 
 static int proc_ask(struct resolver *r, const struct process *p, struct question *q)
@@ -125,24 +114,24 @@ static int proc_ask(struct resolver *r, const struct process *p, struct question
 	return err;
 }
 
-/* Ask, then look: what is still the same was so when it was asked for. */
+/* Ask, then look: what is still the same, and its file unchanged, was so when it was asked for. */
 static int question_ask(struct resolver *r, const struct process *p, struct question *q)
 {
 	struct bstack_vma now[BSTACK_VMAS_MAX];
 	uint64_t begin_ns = clock_mono_ns(), end_ns;
-	int err = proc_ask(r, p, q);
+	int err = q->is_answered ? 0 : proc_ask(r, p, q);
 
 	if (!err)
 		err = r->ops->on_vmas(r->ctx, (pid_t)p->pid, q->addrs, q->cnt, now);
 	end_ns = clock_mono_ns();
 	r->files_again_ns = end_ns + (end_ns - begin_ns) * (ASK_SHARE - 1);
 	for (size_t i = 0; i < q->cnt; i++) {
-		struct known_file *f = file_find(r, &q->vmas[i]);
+		struct known_file *f = file_find(r, &q->vmas[i].file);
 
 		if (!f)
 			continue; /* forgotten with all the others */
 		if (!err && q->modules[i] != UINT32_MAX && bstack_vma_same(&now[i], &q->vmas[i])) {
-			file_learn(r, &q->vmas[i], f, q->modules[i]);
+			file_learn(r, f, q->modules[i]);
 			continue;
 		}
 		f->pause_ns = f->pause_ns ? 2 * f->pause_ns : PAUSE_NS;
@@ -155,8 +144,7 @@ static int question_ask(struct resolver *r, const struct process *p, struct ques
 
 int files_learn(struct resolver *r, struct process *p, const struct raw_sample *s)
 {
-	bool is_checked = process_is_checked(p, s);
-	struct question q = {};
+	struct question q = { .is_answered = process_is_checked(p, s) };
 	uint64_t now_ns = 0;
 
 	for (size_t i = 0; i < s->vma_cnt; i++) {
@@ -166,21 +154,17 @@ int files_learn(struct resolver *r, struct process *p, const struct raw_sample *
 
 		if (v->kind != BSTACK_VMA_FILE)
 			continue;
-		err = file_get(r, v, &f);
+		err = file_get(r, &v->file, &f);
 		if (err)
 			return err;
 		if (f->module != UINT32_MAX)
 			continue;
-		if (is_checked) {
-			learn_checked(r, p, v, f);
-			continue;
-		}
 		now_ns = now_ns ?: clock_mono_ns();
 		if (f->again_ns > now_ns || (r->files_again_ns > now_ns && !r->is_finishing))
 			continue;
 		q.vmas[q.cnt] = *v;
 		q.addrs[q.cnt] = v->start;
-		q.modules[q.cnt++] = UINT32_MAX;
+		q.modules[q.cnt++] = q.is_answered ? checked_module(p, v) : UINT32_MAX;
 	}
 	return q.cnt && r->ops->on_vmas ? question_ask(r, p, &q) : 0;
 }
@@ -209,7 +193,7 @@ bool files_prove(const struct resolver *r, const struct raw_sample *s, uint64_t 
 			      .evidence = EVID_PROVEN };
 	if (v->kind == BSTACK_VMA_VDSO)
 		return true;
-	f = file_find(r, v);
+	f = file_find(r, &v->file);
 	ret->kind = VMA_FILE;
 	ret->module = f ? f->module : UINT32_MAX;
 	return ret->module != UINT32_MAX;
