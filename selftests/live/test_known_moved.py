@@ -106,6 +106,25 @@ def test_code_in_place_of_the_vdso():
         ktap.eq(leaves(rec.folded), {"[anon]": calls}, f"calls, {unwind}")
 
 
+def test_more_events_than_the_side_band_holds():
+    """bstack is stopped while code is replaced so often that its side band runs full. The kernel tells of what was lost
+    with the next event that finds room, which comes much later: what is known by then of mappings holds for nothing."""
+    calls, rounds = 2, 6000
+    way = ["over", rounds, 1, 0, 0, ktap.fixture("bare_a.so"), calls, ktap.fixture("bare_b.so"), calls]
+    swaps = " ".join(map(str, [ktap.fixture("swapways"), *way]))
+    no_events = "i=0; while [ $i -lt 300000 ]; do i=$((i + 1)); done"
+    # Where room is left for a shorter event the kernel tells sooner. Forks before the first mapping shift what is left.
+    for forks in range(6):
+        with temp_dir() as d:
+            rec, _ = record(d, "--known-stacks", 0, "--ring", 128, *GETPID, "--", "sh", "-c",
+                            f"kill -STOP $PPID; {'(:); ' * forks} {swaps}; kill -CONT $PPID; {no_events}")
+        rec.exact()
+        assert rec.ledger["sideband_lost"] > 0, f"{forks} forks: no event was lost"
+        found = leaves(rec.folded)
+        for name in CALLS:
+            assert found.get(f"fx_{name}_bare", 0) <= rounds * calls, f"{forks} forks: {found}"
+
+
 def test_heap_churn_costs_nothing():
     """A program that does nothing but map and unmap memory: its stacks are counted all the same."""
     needs_sequence()

@@ -647,11 +647,36 @@ static void the_dead_are_forgotten(void)
 	made_close(&m);
 }
 
+/* Samples of many CPUs come a little out of order; each advance leaves some, with which the next ones mix. */
+static void order_over_advances(void)
+{
+	uint64_t seed = 1, until_ns = 0;
+	struct made m;
+
+	made_open(&m);
+	for (uint64_t i = 0; i < 3000; i++) {
+		seed = seed * 6364136223846793005ULL + 1;
+		sample_ip(&m, NOBODY, 1000 + 10 * i + (seed >> 33) % 500, 0x1000);
+		if (i % 100)
+			continue;
+		until_ns = 600 + 10 * i;
+		CHECK_EQ(resolver_advance(m.r, until_ns), 0);
+		CHECK(!m.cnt || m.got[m.cnt - 1].time_ns <= until_ns);
+	}
+	CHECK(m.cnt > 2800 && m.cnt < 3000);
+	CHECK_EQ(resolver_finish(m.r), 0);
+	CHECK_EQ(m.cnt, 3000);
+	for (size_t i = 1; i < m.cnt; i++)
+		CHECK(m.got[i - 1].time_ns <= m.got[i].time_ns);
+	made_close(&m);
+}
+
 int main(int argc, char **argv)
 {
 	static const struct test tests[] = {
 		TEST(timeline_in_any_order),
 		TEST(advance_holds_back),
+		TEST(order_over_advances),
 		TEST(kinds_of_mappings),
 		TEST(garbage_addresses),
 		TEST(kernel_checked_against_the_file),

@@ -89,9 +89,9 @@ static const struct opt record_table[] = {
 	  "room.",
 	  "none" },
 	{ 0, "no-priority", NULL, OPT_FLAG, FIELD(no_priority), 0, 0, "Output",
-	  "Do not read samples in the lowest real-time priority. On a busy host unwind tables then "
-	  "come too late for "
-	  "short-lived processes.",
+	  "Do not read samples in the lowest real-time priority, nor, while they come faster than "
+	  "they can be read, with a better nice value. On a busy host unwind tables then come too "
+	  "late for short-lived processes.",
 	  NULL },
 	{ 'q', "quiet", NULL, OPT_FLAG, FIELD(is_quiet), 0, 0, "Output",
 	  "No progress and no summary; errors are still told.", NULL },
@@ -177,12 +177,15 @@ static int targets_check(const struct record_args *a, struct error *e)
 	return 0;
 }
 
-static int snapshots(struct recording *r, const struct record_args *a)
+/* A command that was not executed yet has our own mappings: of them it will have libc and its loader, too. */
+static int snapshots(struct recording *r, const struct record_args *a, const struct child *child)
 {
 	int err = 0;
 
 	if (a->is_all || a->cgroup)
 		return recording_snapshot_all(r);
+	if (child->pid)
+		return recording_snapshot(r, child->pid);
 	for (size_t i = 0; i < a->pids.cnt && !err; i++)
 		err = recording_snapshot(r, (pid_t)a->pids.v[i]);
 	for (size_t i = 0; i < a->tids.cnt && !err; i++)
@@ -264,7 +267,7 @@ static int record_all(const struct command *self, const struct record_args *a, s
 	/* One that was gone before the programs were attached is never seen to exit. */
 	if (targets_check(a, e))
 		return cmd_fail(self, e);
-	err = snapshots(r, a);
+	err = snapshots(r, a, child);
 	if (err)
 		error_errno(e, -err, "cannot read the targets' mappings");
 	else

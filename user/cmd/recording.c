@@ -7,6 +7,7 @@
 #include "cmd/output.h"
 #include "collect/features.h"
 #include "profile/pprof.h"
+#include "unwind/maker.h"
 
 #include <dirent.h>
 #include <sched.h>
@@ -35,7 +36,9 @@ struct recording {
 	const char *path;
 	int fd;
 	uint64_t start_ns, flushed_ns, stopped_ns;
-	bool has_priority; /* read promptly: see priority_raise() */
+	bool has_priority; /* read promptly: see priority_set() */
+	bool is_burst;     /* in real-time priority now */
+	int nice;          /* as it was before */
 	bool has_times;    /* each sample keeps its time */
 };
 
@@ -332,22 +335,28 @@ const struct model *recording_model(const struct recording *r)
 
 /*
  * A new process's tables are worth the less, the later they come: on a busy host an ordinary reader waits
- * milliseconds for a CPU, which is the life of a small process. Short bursts in the lowest real-time priority; what
- * is forked does not inherit it. Without the privilege things go on as they are.
+ * milliseconds for a CPU, which is the life of a small process. So short bursts in the lowest real-time priority; but a
+ * flood of samples, which would keep a CPU from all others, the maker of the tables among them, as an ordinary thread
+ * with a good nice value. What is forked inherits neither. Without the privilege things go on as they are.
  */
-static void priority_raise(bool is_raised)
+static void priority_set(struct recording *r, bool is_burst)
 {
-	struct sched_param param = { .sched_priority = is_raised ? 1 : 0 };
+	struct sched_param param = { .sched_priority = is_burst ? 1 : 0 };
 
-	sched_setscheduler(0, is_raised ? SCHED_RR | SCHED_RESET_ON_FORK : SCHED_OTHER, &param);
+	if (!r->has_priority || is_burst == r->is_burst)
+		return;
+	sched_setscheduler(0, (is_burst ? SCHED_RR : SCHED_OTHER) | SCHED_RESET_ON_FORK, &param);
+	r->is_burst = is_burst;
 }
 
 int recording_start(struct recording *r, struct error *e)
 {
 	if (r->unwinder) /* what is there already shall have its tables with the first sample */
 		unwinder_wait(r->unwinder, clock_mono_ns() + TABLES_MAX_NS);
-	if (r->has_priority)
-		priority_raise(true);
+	r->nice = getpriority(PRIO_PROCESS, 0);
+	if (r->has_priority && r->nice > HURRY_NICE)
+		setpriority(PRIO_PROCESS, 0, HURRY_NICE);
+	priority_set(r, true);
 	r->start_ns = r->flushed_ns = clock_mono_ns();
 	r->model.ledger.start_ns = clock_real_ns();
 	if (r->has_times)
@@ -457,6 +466,7 @@ int recording_step(struct recording *r, struct error *e)
 
 	if (err)
 		return err;
+	priority_set(r, !session_has_more(r->session));
 	err = resolver_advance(r->resolver, until_ns);
 	if (err)
 		return error_errno(e, -err, "cannot resolve the samples");
@@ -478,7 +488,8 @@ static int drain(struct recording *r, struct error *e)
 		err = resolver_advance(r->resolver, until_ns);
 		if (err)
 			return error_errno(e, -err, "cannot resolve the samples");
-	} while (!resolver_is_idle(r->resolver) && clock_mono_ns() < r->stopped_ns + FINISH_MAX_NS);
+	} while (session_has_more(r->session) || (!resolver_is_idle(r->resolver) &&
+						  clock_mono_ns() < r->stopped_ns + FINISH_MAX_NS));
 	err = resolver_finish(r->resolver);
 	return err ? error_errno(e, -err, "cannot resolve the samples") : 0;
 }
@@ -510,8 +521,9 @@ int recording_finish(struct recording *r, bool with_names, struct error *e)
 
 	session_stop(r->session);
 	r->stopped_ns = clock_mono_ns();
+	priority_set(r, false);
 	if (r->has_priority)
-		priority_raise(false);
+		setpriority(PRIO_PROCESS, 0, r->nice);
 	err = drain(r, e);
 	if (err)
 		return err;

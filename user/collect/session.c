@@ -25,7 +25,8 @@
  */
 #define ARRIVAL_NS (100 * 1000000ULL)
 #define TIDS_MAX   65536
-#define ARRAYS_CNT 8 /* shared with BPF */
+#define BATCH_CNT  1024 /* records a poll: the side band and the tables must not wait for more */
+#define ARRAYS_CNT 8    /* shared with BPF */
 
 struct cpu_event {
 	uint32_t cpu;
@@ -38,6 +39,8 @@ struct session {
 	void *ctx;
 	struct profile_bpf *skel;
 	struct ring_buffer *ring;
+	size_t batch_cnt;  /* records of this poll */
+	uint64_t batch_ns; /* the last one's time */
 	struct sideband *side;
 	int epoll_fd;
 	struct event event;
@@ -359,6 +362,7 @@ static int sample_check(void *ctx, void *data, size_t sz)
 {
 	const struct bstack_sample *r = data;
 	struct session *s = ctx;
+	int err;
 
 	if (sz < sizeof(*r) || r->kernel_cnt > BSTACK_FRAMES || r->user_cnt > BSTACK_FRAMES ||
 	    (r->id_cnt && r->id_cnt != r->user_cnt) || r->step_cnt > r->user_cnt ||
@@ -369,7 +373,9 @@ static int sample_check(void *ctx, void *data, size_t sz)
 			    r->vma_cnt * sizeof(struct bstack_vma) +
 			    (r->stack_sz ? sizeof(struct unwind_state) + r->stack_sz : 0))
 		return -EINVAL; /* our own programs wrote it: cannot be */
-	return s->ops->on_sample(s->ctx, r, sz);
+	err = s->ops->on_sample(s->ctx, r, sz);
+	s->batch_ns = r->time_ns;
+	return !err && ++s->batch_cnt == BATCH_CNT ? -EAGAIN : err;
 }
 
 static int rings_open(struct session *s, bool has_rows, struct error *e)
@@ -627,8 +633,11 @@ int session_poll(struct session *s, int timeout_ms, uint64_t *ret_until_ns, stru
 			return err;
 	}
 	now_ns = clock_mono_ns();
+	s->batch_cnt = 0;
 	err = ring_buffer__consume(s->ring);
-	if (err < 0)
+	if (err == -EAGAIN && s->batch_ns < now_ns)
+		now_ns = s->batch_ns; /* there is more, of after this */
+	else if (err < 0 && err != -EAGAIN)
 		return error_errno(e, -err, "cannot read the ring buffer");
 	err = sideband_read(s->side, side_forward, s);
 	if (err)
@@ -650,6 +659,11 @@ bool session_has_targets(struct session *s)
 	uint32_t key;
 
 	return !bpf_map_get_next_key(bpf_map__fd(s->skel->maps.targets), NULL, &key);
+}
+
+bool session_has_more(const struct session *s)
+{
+	return s->batch_cnt == BATCH_CNT;
 }
 
 static int prog_info(struct session *s, struct bpf_prog_info *ret)

@@ -81,10 +81,12 @@ bool session_may_sample(struct session *s, uint32_t pid);
 /* No more samples; the side band goes on. */
 void session_stop(struct session *s);
 /*
- * Wait at most timeout_ms for samples, hand all of them in, then all side events that are older.
- * *ret_until_ns: every side event up to this moment has been handed in. -EINTR is not an error.
+ * Wait at most timeout_ms for samples, hand them in, as many as one poll takes, then all side events.
+ * *ret_until_ns: every sample and side event up to this moment has been handed in. -EINTR is not an error.
  */
 int session_poll(struct session *s, int timeout_ms, uint64_t *ret_until_ns, struct error *e);
+/* Did the last poll leave samples for the next one? */
+bool session_has_more(const struct session *s);
 /* Are any targets left? False when all processes (threads) of the target set have exited. */
 bool session_has_targets(struct session *s);
 

@@ -11,12 +11,15 @@
 #include <unistd.h>
 
 #define RECORD_MAX 65536 /* perf_event_header.size is 16 bits wide */
+#define EVENT_MAX  8192  /* the longest event has a path of PATH_MAX bytes */
 
 struct side_ring {
 	uint32_t cpu;
 	int fd;
 	struct perf_event_mmap_page *page;
 	uint64_t last_ns; /* of the last record read, or of the opening */
+	uint64_t lost;    /* events without room, as LOST records told */
+	bool has_lost;    /* the kernel counts them itself */
 	bool is_online;   /* seen in the last sideband_add_cpus */
 };
 
@@ -24,7 +27,7 @@ struct sideband {
 	struct side_ring *rings;
 	size_t cnt, cap;
 	int epoll_fd;
-	uint64_t lost;
+	uint64_t lost; /* of rings that are gone */
 	bool is_urgent;
 	size_t page_sz;
 	uint64_t checked_ns;             /* when the list of CPUs was last looked at */
@@ -52,6 +55,20 @@ void sideband_close(struct sideband *s)
 	free(s);
 }
 
+static int event_open(struct perf_event_attr *attr, uint32_t cpu)
+{
+	return (int)syscall(SYS_perf_event_open, attr, -1, cpu, -1, PERF_FLAG_FD_CLOEXEC);
+}
+
+static uint64_t ring_lost(const struct side_ring *r)
+{
+	struct {
+		uint64_t value, lost;
+	} now;
+
+	return r->has_lost && read(r->fd, &now, sizeof(now)) == sizeof(now) ? now.lost : r->lost;
+}
+
 static int ring_open(struct sideband *s, uint32_t cpu, struct side_ring *ret, struct error *e)
 {
 	struct perf_event_attr attr = {
@@ -60,6 +77,7 @@ static int ring_open(struct sideband *s, uint32_t cpu, struct side_ring *ret, st
 		.config = PERF_COUNT_SW_DUMMY,
 		.sample_type = PERF_SAMPLE_TIME,
 		.sample_id_all = 1,
+		.read_format = PERF_FORMAT_LOST, /* Linux 6.0 */
 		.mmap = 1,
 		.mmap2 = 1,
 		.build_id = 1, /* Linux 5.12 */
@@ -75,7 +93,12 @@ static int ring_open(struct sideband *s, uint32_t cpu, struct side_ring *ret, st
 	struct epoll_event ev = { .events = EPOLLIN };
 	int err;
 
-	r.fd = (int)syscall(SYS_perf_event_open, &attr, -1, cpu, -1, PERF_FLAG_FD_CLOEXEC);
+	r.fd = event_open(&attr, cpu);
+	if (r.fd < 0 && errno == EINVAL) {
+		attr.read_format = 0;
+		r.fd = event_open(&attr, cpu);
+	}
+	r.has_lost = attr.read_format;
 	if (r.fd < 0)
 		return error_errno(e, errno,
 				   "cannot open the side band of mapping events on CPU %u", cpu);
@@ -109,10 +132,12 @@ static void rings_prune(struct sideband *s)
 	size_t kept = 0;
 
 	for (size_t i = 0; i < s->cnt; i++) {
-		if (s->rings[i].is_online)
+		if (s->rings[i].is_online) {
 			s->rings[kept++] = s->rings[i];
-		else
-			ring_release(&s->rings[i], s->page_sz);
+			continue;
+		}
+		s->lost += ring_lost(&s->rings[i]);
+		ring_release(&s->rings[i], s->page_sz);
 	}
 	s->cnt = kept;
 }
@@ -183,12 +208,27 @@ static const void *record_at(struct sideband *s, const uint8_t *data, uint64_t t
 	return s->record;
 }
 
+/* An event may have found no room since the last one. The kernel tells with the next that finds some: too late. */
+static int full_tell(struct side_ring *r, int (*on_event)(void *ctx, const struct side_event *e),
+		     void *ctx)
+{
+	struct side_event e = {
+		.kind = SIDE_LOST,
+		.since_ns = r->last_ns,
+		.time_ns = clock_mono_ns(),
+	};
+
+	r->last_ns = e.time_ns;
+	return on_event(ctx, &e);
+}
+
 static int ring_read(struct sideband *s, struct side_ring *r,
 		     int (*on_event)(void *ctx, const struct side_event *e), void *ctx)
 {
 	const uint8_t *data = (uint8_t *)r->page + s->page_sz;
 	uint64_t head = __atomic_load_n(&r->page->data_head, __ATOMIC_ACQUIRE);
 	uint64_t tail = r->page->data_tail;
+	bool is_full = head - tail > SIDEBAND_RING_SZ - EVENT_MAX;
 	int err = 0;
 
 	while (tail < head && !err) {
@@ -201,7 +241,7 @@ static int ring_read(struct sideband *s, struct side_ring *r,
 			return -EINVAL; /* the kernel never does this */
 		if (!side_decode(record_at(s, data, tail, sz), sz, &e)) {
 			if (e.kind == SIDE_LOST) {
-				s->lost += e.lost_cnt;
+				r->lost += e.lost_cnt;
 				e.since_ns = r->last_ns;
 			}
 			r->last_ns = e.time_ns;
@@ -210,7 +250,7 @@ static int ring_read(struct sideband *s, struct side_ring *r,
 		tail += sz;
 	}
 	__atomic_store_n(&r->page->data_tail, tail, __ATOMIC_RELEASE);
-	return err;
+	return !err && is_full ? full_tell(r, on_event, ctx) : err;
 }
 
 int sideband_read(struct sideband *s, int (*on_event)(void *ctx, const struct side_event *e),
@@ -241,5 +281,9 @@ int sideband_poll_fd(const struct sideband *s)
 
 uint64_t sideband_lost(const struct sideband *s)
 {
-	return s->lost;
+	uint64_t lost = s->lost;
+
+	for (size_t i = 0; i < s->cnt; i++)
+		lost += ring_lost(&s->rings[i]);
+	return lost;
 }

@@ -46,6 +46,7 @@ int sideband_add_cpus(struct sideband *s, struct error *e);
 int sideband_read(struct sideband *s, int (*on_event)(void *ctx, const struct side_event *e),
 		  void *ctx);
 int sideband_poll_fd(const struct sideband *s); /* an epoll fd: readable when half full */
+/* Events that found no room. Before Linux 6.0 those of after the last event that found some are not among them. */
 uint64_t sideband_lost(const struct sideband *s);
 
 /* CPUs online now: malloc'd list. Shared with session.c. */

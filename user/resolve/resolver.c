@@ -430,13 +430,35 @@ static int item_cmp(const void *a, const void *b)
 	return x->seq < y->seq ? -1 : x->seq > y->seq;
 }
 
+/* What came since the last time, among what is in order already: most of it belongs at the end. */
+static void items_sort(struct resolver *r)
+{
+	size_t head = r->sorted_cnt, cnt = r->item_cnt - head, to = r->item_cnt;
+	struct item *all = r->items, *fresh CLEANUP(cleanup_free) = NULL;
+
+	if (!cnt)
+		return;
+	r->sorted_cnt = r->item_cnt;
+	qsort(all + head, cnt, sizeof(*all), item_cmp);
+	if (!head || item_cmp(&all[head - 1], &all[head]) < 0)
+		return;
+	fresh = malloc(cnt * sizeof(*fresh));
+	if (!fresh) {
+		qsort(all, r->item_cnt, sizeof(*all), item_cmp);
+		return;
+	}
+	memcpy(fresh, all + head, cnt * sizeof(*fresh));
+	while (cnt) /* from the end */
+		all[--to] = head && item_cmp(&all[head - 1], &fresh[cnt - 1]) > 0 ? all[--head]
+										  : fresh[--cnt];
+}
+
 int resolver_advance(struct resolver *r, uint64_t until_ns)
 {
 	size_t done = 0;
 	int err = 0;
 
-	if (r->item_cnt)
-		qsort(r->items, r->item_cnt, sizeof(*r->items), item_cmp);
+	items_sort(r);
 	while (done < r->item_cnt && r->items[done].time_ns <= until_ns && !err) {
 		struct item it = r->items[done++];
 
@@ -446,6 +468,7 @@ int resolver_advance(struct resolver *r, uint64_t until_ns)
 	if (done)
 		memmove(r->items, r->items + done, (r->item_cnt - done) * sizeof(*r->items));
 	r->item_cnt -= done;
+	r->sorted_cnt = r->item_cnt;
 	process_collect(r, until_ns);
 	if (!err)
 		err = waiting_advance(r, until_ns);

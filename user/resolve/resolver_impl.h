@@ -91,6 +91,7 @@ struct resolver {
 	struct pid_table pids; /* slots in processes */
 	struct item *items;
 	size_t item_cnt, item_cap;
+	size_t sorted_cnt; /* of them, in the order of time */
 	uint64_t seq;
 	size_t exited_cnt;      /* since the last process_collect */
 	uint64_t lost_until_ns; /* events are missing up to here: nothing of before is known */

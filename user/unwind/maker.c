@@ -75,7 +75,7 @@ static void *maker_run(void *arg)
 	pthread_mutex_lock(&m->lock);
 	while (!m->is_stopping) {
 		if (m->is_hurried)
-			setpriority(PRIO_PROCESS, 0, MAKER_NICE); /* of this thread alone */
+			setpriority(PRIO_PROCESS, 0, HURRY_NICE); /* of this thread alone */
 		m->is_hurried = false;
 		j = list_take(&m->jobs);
 		if (!j) {

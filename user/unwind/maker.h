@@ -24,8 +24,8 @@ void maker_free(struct maker *m); /* accepts NULL; waits for the table in hand *
 int maker_add(struct maker *m, uint32_t module, int fd);
 /* The next result, in the order of the jobs. is_waiting: wait for it when there are jobs left. False: there is none. */
 bool maker_take(struct maker *m, bool is_waiting, struct made_table *ret);
-/* Tables come sooner on a busy host: a nice value of MAKER_NICE, where that is allowed. */
-#define MAKER_NICE (-10)
+/* Tables come sooner on a busy host: a nice value of HURRY_NICE, where that is allowed. */
+#define HURRY_NICE (-10)
 void maker_hurry(struct maker *m);
 bool maker_is_idle(struct maker *m); /* all jobs are done; results may be left */
 int maker_fd(const struct maker *m); /* readable while there may be results */
