@@ -40,7 +40,9 @@ struct vm_area_struct___6_4 {
 struct backing_file___6_7 {
 	struct path user_path;
 };
-#define FMODE_BACKING (1U << 25)
+/* The bit moved in 6.14; no type tells. */
+#define FMODE_BACKING (LINUX_KERNEL_VERSION >= KERNEL_VERSION(6, 14, 0) ? 1U << 24 : 1U << 25)
+extern int LINUX_KERNEL_VERSION __kconfig;
 
 /* Around a file's vfsmount; the number, never used again, is from 6.8. */
 struct mount___6_8 {

@@ -5,7 +5,10 @@ test_known_moved.py - known stacks of processes whose mappings change all the ti
 and whatever takes the place of code, in whatever way and however fast, no call is counted for what was there before: each
 call of either library is told apart from the other's, to the last one, at one address.
 """
+import contextlib
 import os
+import shutil
+import subprocess
 import sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
@@ -125,11 +128,11 @@ def test_more_events_than_the_side_band_holds():
             assert found.get(f"fx_{name}_bare", 0) <= rounds * calls, f"{forks} forks: {found}"
 
 
-def test_heap_churn_costs_nothing():
+def churning(program):
     """A program that does nothing but map and unmap memory: its stacks are counted all the same."""
     needs_sequence()
     for unwind in ("rows", "fp"):
-        proc = truth.start("storm", 60, 1)
+        proc = truth.start(program, 60, 1)
         try:
             with temp_dir() as d:
                 rec, _ = record(d, f"--unwind={unwind}", "-F", truth.rate(1999), "-p", proc.pid, "-d", 3)
@@ -142,6 +145,41 @@ def test_heap_churn_costs_nothing():
         led = rec.ledger
         assert led["counted_vma"] > truth.share(0.2) * led["samples"], led
         assert led["frames"]["proven"] > truth.share(0.5) * sum(led["frames"].values()), led["frames"]
+
+
+def test_heap_churn_costs_nothing():
+    churning("storm")
+
+
+@contextlib.contextmanager
+def overlay(name):
+    """The path of a fixture in an overlay, from whose lower layer it comes."""
+    with temp_dir() as d:
+        layers = {layer: os.path.join(d, layer) for layer in ("lower", "upper", "work", "merged")}
+        for path in layers.values():
+            os.mkdir(path)
+        subprocess.run(["mount", "-t", "tmpfs", "none", layers["upper"]], check=True)
+        try:
+            for layer in ("upper", "work"):
+                layers[layer] = os.path.join(d, "upper", layer)
+                os.mkdir(layers[layer])
+            shutil.copy(ktap.fixture(name), layers["lower"])
+            done = subprocess.run(["mount", "-t", "overlay", "-o", f"lowerdir={layers['lower']},upperdir={layers['upper']},"
+                                   f"workdir={layers['work']}", "none", layers["merged"]], stderr=subprocess.PIPE)
+            if done.returncode:
+                raise ktap.Skip(f"no overlay can be mounted: {done.stderr.decode().strip()}")
+            try:
+                yield os.path.join(layers["merged"], name)
+            finally:
+                subprocess.run(["umount", layers["merged"]], check=True)
+        finally:
+            subprocess.run(["umount", os.path.join(d, "upper")], check=True)
+
+
+def test_heap_churn_on_an_overlay():
+    """What is mapped is a file of the layer below; /proc shows the overlay's."""
+    with overlay("storm") as program:
+        churning(program)
 
 
 if __name__ == "__main__":

@@ -238,12 +238,20 @@ static bool is_proven_alone(struct resolver *r, struct pending *s)
 int resolver_sample(struct resolver *r, const struct raw_sample *s)
 {
 	struct pending *p = r->pending_sz < RESOLVER_PENDING_MAX ? pending_new(s) : NULL;
+	int err;
 
 	if (!p) {
 		r->counters.lost_memory++;
 		return 0;
 	}
 	r->pending_sz += p->sz;
+	/* Now: by the time that the stream has caught up, a short-lived process is gone. */
+	err = files_learn(r, NULL, s);
+	if (err) {
+		pending_free(r, p);
+		r->counters.lost_memory++;
+		return 0;
+	}
 	if (is_proven_alone(r, p))
 		return deliver(r, p);
 	if (item_add(r, (struct item){ .time_ns = s->time_ns, .sample = p })) {

@@ -127,8 +127,8 @@ void module_open(struct resolver *r, uint32_t module, pid_t pid, uint64_t start,
 		 const char *path);
 
 /* vmafile.c: files by their inodes */
-/* Of the sample's mappings, learn what is known of p for certain, or can be asked of it now. */
-int files_learn(struct resolver *r, struct process *p, const struct raw_sample *s);
+/* Of the sample's mappings, learn what is known of p for certain (NULL: nothing is), or can be asked of it now. */
+int files_learn(struct resolver *r, const struct process *p, const struct raw_sample *s);
 /* The sample's own mapping of addr, or NULL. */
 const struct bstack_vma *sample_vma(const struct raw_sample *s, uint64_t addr);
 /* What the sample's own mappings prove about addr. False: nothing. */

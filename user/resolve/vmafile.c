@@ -77,8 +77,10 @@ static uint32_t checked_module(const struct process *p, const struct bstack_vma 
 
 /* Mappings of one process whose files are not known, and what /proc says, or has said, of each. */
 struct question {
-	size_t cnt;
+	pid_t pid;
+	uint64_t start_ns;
 	bool is_answered;
+	size_t cnt;
 	struct bstack_vma vmas[BSTACK_VMAS_MAX];
 	uint64_t addrs[BSTACK_VMAS_MAX];
 	uint32_t modules[BSTACK_VMAS_MAX]; /* UINT32_MAX: no answer of this inode */
@@ -91,11 +93,11 @@ static bool is_answer(const struct vma *a, const struct bstack_vma *v)
 	       a->is_id_of_inode && a->build_id.sz;
 }
 
-static int proc_ask(struct resolver *r, const struct process *p, struct question *q)
+static int proc_ask(struct resolver *r, struct question *q)
 {
 	struct procmap *map;
 	struct vma a;
-	int err = procmap_open((pid_t)p->pid, p->start_ns, &map);
+	int err = procmap_open(q->pid, q->start_ns, &map);
 
 	if (err)
 		return err;
@@ -108,21 +110,21 @@ static int proc_ask(struct resolver *r, const struct process *p, struct question
 			continue;
 		err = module_intern(r, &a.build_id, a.path, &q->modules[i]);
 		if (!err)
-			module_open(r, q->modules[i], (pid_t)p->pid, a.start, a.end, a.path);
+			module_open(r, q->modules[i], q->pid, a.start, a.end, a.path);
 	}
 	procmap_close(map);
 	return err;
 }
 
 /* Ask, then look: what is still the same, and its file unchanged, was so when it was asked for. */
-static int question_ask(struct resolver *r, const struct process *p, struct question *q)
+static int question_ask(struct resolver *r, struct question *q)
 {
 	struct bstack_vma now[BSTACK_VMAS_MAX];
 	uint64_t begin_ns = clock_mono_ns(), end_ns;
-	int err = q->is_answered ? 0 : proc_ask(r, p, q);
+	int err = q->is_answered ? 0 : proc_ask(r, q);
 
 	if (!err)
-		err = r->ops->on_vmas(r->ctx, (pid_t)p->pid, q->addrs, q->cnt, now);
+		err = r->ops->on_vmas(r->ctx, q->pid, q->addrs, q->cnt, now);
 	end_ns = clock_mono_ns();
 	r->files_again_ns = end_ns + (end_ns - begin_ns) * (ASK_SHARE - 1);
 	for (size_t i = 0; i < q->cnt; i++) {
@@ -142,9 +144,13 @@ static int question_ask(struct resolver *r, const struct process *p, struct ques
 	return err == -ENOMEM ? err : 0;
 }
 
-int files_learn(struct resolver *r, struct process *p, const struct raw_sample *s)
+int files_learn(struct resolver *r, const struct process *p, const struct raw_sample *s)
 {
-	struct question q = { .is_answered = process_is_checked(p, s) };
+	struct question q = {
+		.pid = (pid_t)s->pid,
+		.start_ns = s->mm.start_ns,
+		.is_answered = p && process_is_checked(p, s),
+	};
 	uint64_t now_ns = 0;
 
 	for (size_t i = 0; i < s->vma_cnt; i++) {
@@ -166,7 +172,7 @@ int files_learn(struct resolver *r, struct process *p, const struct raw_sample *
 		q.addrs[q.cnt] = v->start;
 		q.modules[q.cnt++] = q.is_answered ? checked_module(p, v) : UINT32_MAX;
 	}
-	return q.cnt && r->ops->on_vmas ? question_ask(r, p, &q) : 0;
+	return q.cnt && r->ops->on_vmas ? question_ask(r, &q) : 0;
 }
 
 const struct bstack_vma *sample_vma(const struct raw_sample *s, uint64_t addr)
