@@ -6,53 +6,43 @@
 #ifndef BSTACK_KNOWN_BPF_H
 #define BSTACK_KNOWN_BPF_H
 
-#define KEY_WORDS 8 /* mixed in one round of the loop */
+#define KEY_WORDS_MAX (2 * BSTACK_FRAMES) /* kernel and user addresses */
+#define KEY_BLOCK     16 /* of them, mixed without a look whether there are so many */
 
-struct key_ctx {
-	struct scratch *sc;
-	struct bstack_key key;
-	u32 cnt; /* words of data */
-};
-
-static long key_step(u32 i, struct key_ctx *c)
+/* Loops in this program: the kernel's bpf_loop() would cost as much as the mixing. */
+static __always_inline void key_mix_all(struct bstack_key *key, const u64 *words, u32 cnt)
 {
-	u32 first = i * KEY_WORDS;
-	u64 *ips;
+	u32 i = 0;
 
-	if (first > (BSTACK_SAMPLE_DATA_MAX / 8) - KEY_WORDS)
-		return 1;
-	ips = (u64 *)c->sc->data + first;
-	for (u32 k = 0; k < KEY_WORDS; k++)
-		if (first + k < c->cnt)
-			key_mix(&c->key, ips[k]);
-	return 0;
+	for (; i + KEY_BLOCK <= cnt && i <= KEY_WORDS_MAX - KEY_BLOCK; i += KEY_BLOCK)
+#pragma unroll
+		for (u32 k = 0; k < KEY_BLOCK; k += 2)
+			key_mix(key, words[i + k], words[i + k + 1]);
+	for (; i + 2 <= cnt && i <= KEY_WORDS_MAX - 2; i += 2)
+		key_mix(key, words[i], words[i + 1]);
+	if (i < cnt && i < KEY_WORDS_MAX)
+		key_mix(key, words[i], cnt);
 }
 
 /* A walk by rows has mixed the user's addresses as it met them. */
 static __always_inline void key_make(struct scratch *sc, struct bstack_key *ret)
 {
-	struct bstack_sample *s = &sc->sample;
-	struct key_ctx c = {
-		.sc = sc,
-		.key = { settings.key_seed[0], settings.key_seed[1] },
-		.cnt = s->kernel_cnt + s->user_cnt,
-	};
+	const struct bstack_sample *s = &sc->sample;
+	struct bstack_key key = { settings.key_seed[0], settings.key_seed[1] };
+	u32 cnt = s->kernel_cnt + s->user_cnt;
 
 	if (s->step_cnt) {
-		c.key = sc->walk.key;
-		c.cnt = s->kernel_cnt;
-		key_mix(&c.key, sc->walk.module);
+		key = sc->walk.key;
+		cnt = s->kernel_cnt;
+		key_mix(&key, sc->walk.module, s->mm.start_ns);
 	}
-	key_mix(&c.key, (u64)s->pid << 32 | s->tid);
-	key_mix(&c.key, s->mm.start_ns);
-	key_mix(&c.key, s->mm.exec_id);
-	key_mix(&c.key, ((u64 *)s->comm)[0]);
-	key_mix(&c.key, ((u64 *)s->comm)[1]);
-	key_mix(&c.key, (u64)s->kernel_cnt << 32 | (u64)s->user_cnt << 16 | s->end << 8 |
-				(s->flags & BSTACK_SAMPLE_TRUNCATED));
-	if (c.cnt)
-		bpf_loop((c.cnt + KEY_WORDS - 1) / KEY_WORDS, key_step, &c, 0);
-	*ret = c.key;
+	key_mix(&key, (u64)s->pid << 32 | s->tid, s->mm.start_ns);
+	key_mix(&key, s->mm.exec_id,
+		(u64)s->kernel_cnt << 32 | (u64)s->user_cnt << 16 | s->end << 8 |
+			(s->flags & BSTACK_SAMPLE_TRUNCATED));
+	key_mix(&key, ((u64 *)s->comm)[0], ((u64 *)s->comm)[1]);
+	key_mix_all(&key, (const u64 *)sc->data, cnt);
+	*ret = key;
 }
 
 /* Is this mapping where it was? Looked at once for each sequence, while that stands still. */

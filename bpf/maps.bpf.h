@@ -35,13 +35,19 @@ struct {
 	__type(value, struct bstack_counters);
 } counters SEC(".maps");
 
-/* Two lanes, each one multiplication and one shift a word, from a seed that nobody outside can know. */
-static __always_inline void key_mix(struct bstack_key *k, u64 v)
+/*
+ * Two words, from a seed that nobody outside can know. Each step can be undone, so stacks that differ in one word, or in two
+ * that are mixed at once, never have the same key.
+ */
+static __always_inline void key_mix(struct bstack_key *k, u64 v, u64 w)
 {
-	k->a = (k->a ^ v) * 0x9e3779b97f4a7c15ULL;
-	k->a ^= k->a >> 32;
-	k->b = (k->b + v) * 0xc2b2ae3d27d4eb4fULL;
-	k->b ^= k->b >> 29;
+	u64 a = (k->a ^ v) * 0x9e3779b97f4a7c15ULL;
+	u64 b = (k->b ^ w) * 0xc2b2ae3d27d4eb4fULL;
+
+	a ^= a >> 32;
+	b ^= b >> 29;
+	k->a = a + b;
+	k->b = b ^ k->a;
 }
 
 /* A sample under construction; one a CPU is enough: the kernel does not nest these programs. An array by CPU

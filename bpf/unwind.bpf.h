@@ -89,7 +89,7 @@ static long walk_step(u32 unused, struct walk_ctx *ctx)
 		return 1;
 	*(u64 *)(ctx->sc->data + ip_at) = w->state.ip;
 	if (settings.has_known && i >= w->mixed) {
-		key_mix(&w->key, w->state.ip ^ (u64)w->module << 48);
+		key_mix(&w->key, w->state.ip, w->module);
 		w->mixed = i + 1;
 	}
 	step = (void *)(ctx->sc->steps + step_at);
