@@ -78,7 +78,8 @@ struct scratch {
 	u64 node[32]; /* of a maple tree */
 	u64 since;    /* the sequence before the stack was read */
 	struct walk walk;
-	u32 is_busy; /* with uprobes, whose programs may be preempted: see on_uprobe() */
+	u32 is_unknown; /* some address is in a file that is not known */
+	u32 is_busy;    /* with uprobes, whose programs may be preempted: see on_uprobe() */
 };
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);

@@ -20,6 +20,9 @@
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
+#define LEARN_PAUSE_NS 10000000ULL
+static volatile u64 woken_ns; /* to learn a file */
+
 static __always_inline void identity_read(struct task_struct *task, struct bstack_mm *ret)
 {
 	ret->start_ns = task->group_leader->start_boottime;
@@ -103,6 +106,18 @@ static __always_inline u32 vmas_put(struct scratch *sc, u64 at)
 	return s->vma_cnt;
 }
 
+/*
+ * The reader is woken at once where a walk lacked a table: the sooner it makes it, the fewer samples lack it. And where the
+ * kernel had to be asked for build-ids, because it has not learned a file yet; but there are files that it never learns.
+ */
+static __always_inline bool is_learning_due(struct scratch *sc)
+{
+	if (!sc->is_unknown || sc->sample.time_ns - woken_ns < LEARN_PAUSE_NS)
+		return false;
+	woken_ns = sc->sample.time_ns;
+	return true;
+}
+
 static __always_inline void submit(struct scratch *sc, struct bstack_counters *c)
 {
 	struct bstack_sample *s = &sc->sample;
@@ -118,8 +133,8 @@ static __always_inline void submit(struct scratch *sc, struct bstack_counters *c
 	len += sizeof(*s);
 	if (len > sizeof(*sc))
 		len = sizeof(*sc);
-	/* A walk that lacked a table: the sooner the reader makes it, the fewer samples lack it. */
-	if (s->stack_sz || bpf_ringbuf_query(&samples, BPF_RB_AVAIL_DATA) >= settings.wakeup_sz)
+	if (s->stack_sz || is_learning_due(sc) ||
+	    bpf_ringbuf_query(&samples, BPF_RB_AVAIL_DATA) >= settings.wakeup_sz)
 		flags = BPF_RB_FORCE_WAKEUP;
 	if (bpf_ringbuf_output(&samples, sc, len, flags))
 		c->lost_ring++;
@@ -196,6 +211,7 @@ static __always_inline bool user_read(void *ctx, bool is_perf_event, struct scra
 	struct lock_state before;
 	bool is_told = false;
 
+	sc->is_unknown = 0;
 	if (!mm) {
 		if (!settings.has_rows)
 			user_by_fp(ctx, sc, off);
@@ -221,6 +237,7 @@ static __always_inline bool user_read(void *ctx, bool is_perf_event, struct scra
 			steady_check(s, mm, &before);
 	}
 	if (!settings.has_rows && s->user_cnt && !is_told) {
+		sc->is_unknown = settings.has_known;
 		ids_read(ctx, sc, mm, off + s->user_cnt * 8);
 		if (s->flags & BSTACK_SAMPLE_STEADY)
 			steady_check(s, mm, &before);

@@ -463,7 +463,7 @@ int resolver_snapshot(struct resolver *r, pid_t pid)
 			break;
 	}
 	procmap_close(map);
-	return err == -ENOENT ? 0 : ask_failed(p, err);
+	return err == -ENOENT ? files_learn_all(r, p) : ask_failed(p, err);
 }
 
 static bool mm_same(const struct bstack_mm *a, const struct bstack_mm *b)

@@ -129,6 +129,8 @@ void module_open(struct resolver *r, uint32_t module, pid_t pid, uint64_t start,
 /* vmafile.c: files by their inodes */
 /* Of the sample's mappings, learn what is known of p for certain (NULL: nothing is), or can be asked of it now. */
 int files_learn(struct resolver *r, const struct process *p, const struct raw_sample *s);
+/* The files of all mappings that /proc has just told of. */
+int files_learn_all(struct resolver *r, const struct process *p);
 /* The sample's own mapping of addr, or NULL. */
 const struct bstack_vma *sample_vma(const struct raw_sample *s, uint64_t addr);
 /* What the sample's own mappings prove about addr. False: nothing. */

@@ -175,6 +175,53 @@ int files_learn(struct resolver *r, const struct process *p, const struct raw_sa
 	return q.cnt && r->ops->on_vmas ? question_ask(r, &q) : 0;
 }
 
+/* Those of q's addresses where a file is mapped that is not known: look, ask, and look again. */
+static int addrs_learn(struct resolver *r, struct question *q)
+{
+	struct bstack_vma found[BSTACK_VMAS_MAX];
+	size_t cnt = q->cnt;
+	int err = r->ops->on_vmas(r->ctx, q->pid, q->addrs, cnt, found);
+
+	if (err)
+		return err == -ENOMEM ? err : 0;
+	q->cnt = 0;
+	for (size_t i = 0; i < cnt; i++) {
+		struct known_file *f;
+
+		if (!found[i].end || found[i].kind != BSTACK_VMA_FILE)
+			continue;
+		err = file_get(r, &found[i].file, &f);
+		if (err)
+			return err;
+		if (f->module != UINT32_MAX)
+			continue;
+		q->vmas[q->cnt] = found[i];
+		q->addrs[q->cnt] = found[i].start;
+		q->modules[q->cnt++] = UINT32_MAX;
+	}
+	return q->cnt ? question_ask(r, q) : 0;
+}
+
+int files_learn_all(struct resolver *r, const struct process *p)
+{
+	struct question q = { .pid = (pid_t)p->pid };
+	int err = 0;
+
+	if (!r->ops->on_vmas)
+		return 0;
+	for (size_t i = 0; i < p->answer_cnt && !err; i++) {
+		const struct span *s = &p->answers[i]->span;
+
+		if (s->kind == VMA_FILE && r->modules[s->module].build_id.sz)
+			q.addrs[q.cnt++] = s->start;
+		if (q.cnt == BSTACK_VMAS_MAX || (q.cnt && i + 1 == p->answer_cnt)) {
+			err = addrs_learn(r, &q);
+			q.cnt = 0;
+		}
+	}
+	return err;
+}
+
 const struct bstack_vma *sample_vma(const struct raw_sample *s, uint64_t addr)
 {
 	for (size_t i = 0; i < s->vma_cnt; i++)
