@@ -184,6 +184,17 @@ def test_truncated_profile():
     ktap.eq((code, out, err), (0, FOLDED, CUT.format("fold", "killed.pb.gz")), "never ended")
 
 
+def test_profile_that_begins_like_text():
+    """Compressed bytes whose first line ends in a number, as one profile in some thousands does by chance."""
+    whole = pprof_make.example().gz()
+    ktap.eq(whole[4:8], bytes(4), "the header's time")
+    make("lucky.pb.gz", whole[:4] + b" 12\n" + whole[8:])
+    gives(["fold", "lucky.pb.gz"], FOLDED)
+    make("lucky.pb", b"\x12 12\n".ljust(35, b"\0") + pprof_make.example().raw())  # a sample with fields that nobody knows
+    code, out, err = run("fold", "lucky.pb")
+    assert "line 1" not in err, (code, out, err)
+
+
 def test_damaged_profiles():
     """Neither crash nor success without a word: every truncation of an uncompressed profile and
     every flip of its first bytes ends by itself with an exit code of ours."""

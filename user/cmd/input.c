@@ -145,10 +145,15 @@ static bool is_text(const char *s, size_t len)
 	return true;
 }
 
+static bool is_gzip(const unsigned char *s, size_t len)
+{
+	return len >= 2 && s[0] == 0x1f && s[1] == 0x8b;
+}
+
 /* gzip, or the tag of a field of profile.proto with a wire type that it uses. */
 static bool may_be_pprof(const unsigned char *s, size_t len)
 {
-	if (len >= 2 && s[0] == 0x1f && s[1] == 0x8b)
+	if (is_gzip(s, len))
 		return true;
 	return (s[0] >> 3) >= 1 && (s[0] >> 3) <= 15 && ((s[0] & 7) == 0 || (s[0] & 7) == 2) &&
 	       s[0] < 0x80;
@@ -199,7 +204,9 @@ static int read_any(int fd, struct model *m, struct input *in, struct error *e)
 		error_advise(e, "record one with bstack record");
 		return -EINVAL;
 	}
-	if (is_text(head, (size_t)n) || has_count(head, (size_t)n)) {
+	if (!is_gzip(bytes, (size_t)n) &&
+	    (is_text(head, (size_t)n) ||
+	     (!memchr(head, 0, (size_t)n) && has_count(head, (size_t)n)))) {
 		in->is_folded = true;
 		return read_folded(fd, in->name, m, e);
 	}
