@@ -501,7 +501,7 @@ def memory():
     proc.wait()
     row("record, 5 s at 9,973 Hz, both CPUs", f"peak {peak >> 10} MiB")
     # Each process's stacks are others, and so are the labels of its samples.
-    many = [ktap.bstack(), "record", "-q", "-e", "syscalls:sys_enter_getpid", "-o", f"{DIR}/b.pb.gz", "--",
+    many = [ktap.bstack(), "record", "-q", "--ring", "128", "-e", "syscalls:sys_enter_getpid", "-o", f"{DIR}/b.pb.gz", "--",
             ktap.fixture("manystacks"), "10000", "100", "1"]
     seconds, peak = timed(many)
     led = truth.Recording(f"{DIR}/b.pb.gz").ledger

@@ -382,8 +382,9 @@ static pid_t bstack_start(const char *program, const char *out, const char *log)
 
 		dup2(fd, STDOUT_FILENO);
 		dup2(fd, STDERR_FILENO);
-		execl(program, program, "record", "--unwind=fp", "-F", "997", "-p", pid_text, "-o",
-		      out, NULL);
+		/* no stack is known: each asks the kernel, which takes the lock */
+		execl(program, program, "record", "--unwind=fp", "--known-stacks=0", "-F", "997",
+		      "-p", pid_text, "-o", out, NULL);
 		dprintf(STDERR_FILENO, "cannot run %s: %s\n", program, strerror(errno));
 		_exit(127);
 	}

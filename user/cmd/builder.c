@@ -18,7 +18,18 @@ struct jit {
 	uint64_t opened_ns;
 };
 
+/* A frame of a file, and its location. */
+struct recent {
+	uint64_t off;
+	uint32_t module, location;
+	uint8_t id_sz, is_caller, is_segs_known, is_used; /* what else makes the location */
+	uint32_t unused;
+};
+
+#define RECENT_CNT 4096
+
 struct builder {
+	struct recent recent[RECENT_CNT];
 	struct model *model;
 	struct symbols *syms;
 	struct locations locations;
@@ -116,10 +127,31 @@ static const char *jit_name(struct builder *b, const struct raw_sample *s, uint6
 static int file_location(struct builder *b, const struct resolved_frame *f, uint32_t *ret)
 {
 	const struct module *mod = resolver_module(b->resolver, f->module);
-	const struct elfseg *seg = mod->is_segs_known ? elfsegs_find(&mod->segs, f->off) : NULL;
+	const struct elfseg *seg;
+	struct recent key = {
+		.off = f->off,
+		.module = f->module,
+		.id_sz = (uint8_t)mod->build_id.sz,
+		.is_caller = f->is_caller,
+		.is_segs_known = mod->is_segs_known,
+		.is_used = true,
+	};
+	struct recent *r = &b->recent[hash_u64(f->off ^ (uint64_t)f->module << 40) % RECENT_CNT];
+	int err;
 
-	return location_file(&b->locations, &mod->build_id, mod->path, seg, f->off, f->is_caller,
-			     ret);
+	key.location = r->location;
+	if (!memcmp(&key, r, sizeof(key))) {
+		*ret = r->location;
+		return 0;
+	}
+	seg = mod->is_segs_known ? elfsegs_find(&mod->segs, f->off) : NULL;
+	err = location_file(&b->locations, &mod->build_id, mod->path, seg, f->off, f->is_caller,
+			    ret);
+	if (err)
+		return err;
+	key.location = *ret;
+	*r = key;
+	return 0;
 }
 
 static int user_frame(struct builder *b, const struct raw_sample *s,

@@ -115,7 +115,7 @@ static bool decide_valid(struct resolver *r, const struct span *s, const struct 
 static const struct span nothing = { .kind = VMA_HOLE, .module = UINT32_MAX };
 
 /* What is known of an address: by the sample's own mappings, by all of its process's, by the stream. */
-static const struct span *span_find(const struct resolver *r, const struct process *p,
+static const struct span *span_find(struct resolver *r, const struct process *p,
 				    const struct raw_sample *raw, const struct raw_id *id,
 				    uint64_t addr, struct span *made)
 {

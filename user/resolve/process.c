@@ -408,7 +408,7 @@ static int ask_failed(struct process *p, int err)
 int process_ask(struct resolver *r, struct process *p, uint64_t addr, uint64_t time_ns,
 		struct answer **ret)
 {
-	uint64_t asked_ns = clock_mono_ns();
+	uint64_t asked_ns;
 	struct procmap *map;
 	struct vma vma;
 	int err;
@@ -426,6 +426,7 @@ int process_ask(struct resolver *r, struct process *p, uint64_t addr, uint64_t t
 	if (p->is_gone || p->is_denied || r->is_finishing)
 		return 0;
 	r->counters.queries++;
+	asked_ns = clock_mono_ns();
 	err = procmap_open((pid_t)p->pid, p->start_ns, &map);
 	if (err)
 		return ask_failed(p, err);

@@ -141,6 +141,8 @@ int resolver_event(struct resolver *r, const struct map_event *e)
 	*copy = *e;
 	copy->path = strdup(e->path ? e->path : "");
 	err = copy->path ? 0 : -ENOMEM;
+	if (!err && e->kind == MAP_EVENT_MMAP)
+		err = files_learn_mapped(r, copy);
 	if (!err)
 		err = item_add(r, (struct item){ .time_ns = e->kind == MAP_EVENT_LOST ? e->since_ns
 										      : e->time_ns,

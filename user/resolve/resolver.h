@@ -104,6 +104,8 @@ struct module {
 	struct elfsegs segs; /* cnt 0: the file could not be read */
 	bool is_segs_known;
 	uint32_t open_tries; /* looked for the file so often, in vain */
+	bool is_learned;     /* an inode with this build-id is known */
+	uint32_t learn_tries;
 };
 
 struct resolved_frame {

@@ -85,7 +85,8 @@ struct resolver {
 	struct known_file *files;
 	size_t file_cnt, file_cap;
 	struct hmap file_map;
-	uint64_t files_again_ns; /* no question about files before this moment */
+	uint32_t recent_files[64]; /* in files, by their inodes' numbers */
+	uint64_t files_again_ns;   /* no question about files before this moment */
 	struct process *processes;
 	size_t process_cap;
 	struct pid_table pids; /* slots in processes */
@@ -129,13 +130,14 @@ void module_open(struct resolver *r, uint32_t module, pid_t pid, uint64_t start,
 /* vmafile.c: files by their inodes */
 /* Of the sample's mappings, learn what is known of p for certain (NULL: nothing is), or can be asked of it now. */
 int files_learn(struct resolver *r, const struct process *p, const struct raw_sample *s);
+/* The file of a mapping that was just made, when none with its build-id is known: who made it may soon be gone. */
+int files_learn_mapped(struct resolver *r, const struct map_event *e);
 /* The files of all mappings that /proc has just told of. */
 int files_learn_all(struct resolver *r, const struct process *p);
 /* The sample's own mapping of addr, or NULL. */
 const struct bstack_vma *sample_vma(const struct raw_sample *s, uint64_t addr);
 /* What the sample's own mappings prove about addr. False: nothing. */
-bool files_prove(const struct resolver *r, const struct raw_sample *s, uint64_t addr,
-		 struct span *ret);
+bool files_prove(struct resolver *r, const struct raw_sample *s, uint64_t addr, struct span *ret);
 
 /* frame.c: the decision about one frame */
 /* With what the mapset knows: true when decided; false: /proc must be asked. p may be NULL where files_prove(). */

@@ -11,6 +11,7 @@
 #define FILES_MAX  \
 	((size_t)1 \
 	 << 18)         /* with more, all are forgotten: a file that changes is another each time */
+#define LEARN_TRIES  16 /* of a module that is mapped; its samples may teach it yet */
 #define ASK_SHARE    20 /* all questions together take one part in so many of the time */
 #define PAUSE_NS     (20 * 1000000ULL)
 #define PAUSE_MAX_NS (10 * NSEC_PER_SEC)
@@ -20,14 +21,20 @@ static uint64_t hash_of(const struct bstack_file *id)
 	return hash_bytes(id, sizeof(*id), 3);
 }
 
-static struct known_file *file_find(const struct resolver *r, const struct bstack_file *id)
+static struct known_file *file_find(struct resolver *r, const struct bstack_file *id)
 {
+	uint32_t *recent = &r->recent_files[id->ino % ARRAY_SIZE(r->recent_files)];
 	struct hmap_iter it;
 
+	/* each frame of each sample asks, mostly for one of a few */
+	if (*recent < r->file_cnt && bstack_file_same(&r->files[*recent].id, id))
+		return &r->files[*recent];
 	for (uint32_t i = hmap_first(&r->file_map, hash_of(id), &it); i != HMAP_NONE;
 	     i = hmap_next(&r->file_map, &it)) {
-		if (bstack_file_same(&r->files[i].id, id))
+		if (bstack_file_same(&r->files[i].id, id)) {
+			*recent = i;
 			return &r->files[i];
+		}
 	}
 	return NULL;
 }
@@ -59,6 +66,7 @@ static void file_learn(struct resolver *r, struct known_file *f, uint32_t module
 	if (f->module != UINT32_MAX || !r->modules[module].build_id.sz)
 		return;
 	f->module = module;
+	r->modules[module].is_learned = true;
 	r->counters.files++;
 	if (r->ops->on_file)
 		r->ops->on_file(r->ctx, &f->id);
@@ -202,6 +210,22 @@ static int addrs_learn(struct resolver *r, struct question *q)
 	return q->cnt ? question_ask(r, q) : 0;
 }
 
+int files_learn_mapped(struct resolver *r, const struct map_event *e)
+{
+	struct question q = { .pid = (pid_t)e->pid, .cnt = 1, .addrs = { e->start } };
+	uint32_t module;
+	int err;
+
+	if (!r->ops->on_vmas || e->vma_kind != VMA_FILE || !e->build_id.sz)
+		return 0;
+	err = module_intern(r, &e->build_id, e->path, &module);
+	if (err || r->modules[module].is_learned || r->modules[module].learn_tries == LEARN_TRIES ||
+	    clock_mono_ns() < r->files_again_ns)
+		return err;
+	r->modules[module].learn_tries++;
+	return addrs_learn(r, &q);
+}
+
 int files_learn_all(struct resolver *r, const struct process *p)
 {
 	struct question q = { .pid = (pid_t)p->pid };
@@ -230,8 +254,7 @@ const struct bstack_vma *sample_vma(const struct raw_sample *s, uint64_t addr)
 	return NULL;
 }
 
-bool files_prove(const struct resolver *r, const struct raw_sample *s, uint64_t addr,
-		 struct span *ret)
+bool files_prove(struct resolver *r, const struct raw_sample *s, uint64_t addr, struct span *ret)
 {
 	const struct bstack_vma *v = sample_vma(s, addr);
 	const struct known_file *f;
