@@ -3,6 +3,7 @@
 """test_vm_reading.py - what vm.py makes of a guest's two serial lines, the bad ones above all."""
 import os
 import sys
+import tempfile
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 import ktap  # noqa: E402
@@ -115,6 +116,19 @@ def test_state_at_the_end():
     for text, has_validator, count in STATES:
         wrong = vm.read_state(text, has_validator)
         ktap.eq(len(wrong), count, f"{text!r}: {wrong}")
+
+
+def test_this_machine():
+    """Its column has the same rows; a program that dies is seen."""
+    with tempfile.TemporaryDirectory() as d:
+        for name, text in {"good": "echo 'ok 1 x'; echo 1..1", "bad": "echo 'ok 1 x'; echo 1..1; kill -SEGV $$"}.items():
+            with open(f"{d}/{name}", "w") as f:
+                f.write(f"#!/bin/sh\n{text}\n")
+            os.chmod(f.name, 0o755)
+        rows, description = vm.run_here([f"{d}/good", f"{d}/bad"])
+    ktap.eq([(test, outcome) for test, outcome, _ in rows if "quiet" not in test],
+            [("good.x", vm.PASS), ("bad.x", vm.PASS), ("bad.ends", vm.FAIL)], "rows")
+    assert description.startswith(os.uname().release), description
 
 
 if __name__ == "__main__":

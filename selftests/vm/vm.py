@@ -1,13 +1,14 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-"""vm.py - runs live tests on other kernels: Debian's, under QEMU without hardware support, one guest a kernel.
+"""vm.py - runs live tests on this machine's kernel and on others: Debian's, under QEMU without hardware support, one guest a
+kernel.
 
 The guest is a kernel image out of its package (kernels.py), or one that checks itself (lockdep.py), and one archive in memory
 (initramfs.py); its first process (init.sh) runs the programs of PROGRAMS. What they print comes over the second serial line,
 what the kernel has to say over the first, where every complaint of its own is a failure. A guest that hangs, dies, or leaves
 a program without a result fails.
 
-    vm.py            all kernels, one after the other, and a table: make check-vm
+    vm.py            all kernels, this machine's first, one after the other, and a table: make check-vm
     vm.py NAME..     only these
     test_vm_*.py     one kernel, as a test program
 
@@ -30,6 +31,7 @@ import kernels  # noqa: E402
 import lockdep  # noqa: E402
 
 BUILD = kernels.BUILD
+ROOT = os.path.abspath(os.path.join(HERE, "..", ".."))
 WORK = os.path.join(BUILD, "vm")
 QEMU = "qemu-system-x86_64"
 LIMIT_S = int(os.environ.get("VM_LIMIT_S", 800))  # below the runner's own
@@ -101,6 +103,7 @@ STALE_INT3 = re.compile(r"\bOops: int3: |\bint3: 0000 ")
 
 PASS, FAIL, SKIP = "pass", "FAIL", "skip"
 LOCKDEP = "6.12-lockdep"
+HOST = "here"
 
 
 def load_judge():
@@ -235,8 +238,31 @@ def image_of(name):
     return lockdep.kept(kernels.cache()) if name == LOCKDEP else kernels.kernel(name, kernels.cache())
 
 
+def run_here(programs):
+    """(rows, description) of the machine's own kernel. Of what it has to say only what is new counts."""
+    start = time.monotonic()
+    said = set(kernels.run("dmesg").stdout.splitlines())
+    results = ""
+    for program in programs:
+        path = os.path.join(BUILD, program[6:]) if program.startswith("build/") else os.path.join(ROOT, program)
+        env = {**os.environ, "O": BUILD, "BSTACK": os.path.join(BUILD, "bstack")}
+        try:
+            done = subprocess.run([path], cwd=ROOT, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                  stderr=subprocess.STDOUT, text=True, errors="replace", timeout=LIMIT_S)
+        except subprocess.TimeoutExpired:
+            results += f"== begin {program}\nit ran longer than {LIMIT_S} s\n"
+            continue
+        out = done.stdout if done.stdout.endswith("\n") else done.stdout + "\n"
+        results += f"== begin {program}\n{out}== end {done.returncode % 256}\n"
+    complaints = read_console("\n".join(line for line in kernels.run("dmesg").stdout.splitlines() if line not in said))
+    return ([*read_results(results, programs), ("kernel.is_quiet", FAIL if complaints else PASS, complaints)],
+            f"{os.uname().release}, {time.monotonic() - start:.0f} s")
+
+
 def run_kernel(name, programs, limit_s):
     """(rows as read_results gives them, description of the kernel)"""
+    if name == HOST:
+        return run_here(programs)
     try:
         image, package = image_of(name)
     except kernels.Missing as missing:
@@ -252,7 +278,7 @@ def run_kernel(name, programs, limit_s):
     if not wrong and "== done" not in results:
         wrong = "the guest ended before its programs did"
     rows.append(("guest.ends", FAIL, [wrong, *console.splitlines()[-20:]]) if wrong else ("guest.ends", PASS, []))
-    rows.append(("guest.kernel_is_quiet", FAIL, complaints) if complaints else ("guest.kernel_is_quiet", PASS, []))
+    rows.append(("kernel.is_quiet", FAIL, complaints) if complaints else ("kernel.is_quiet", PASS, []))
     if name == LOCKDEP:
         rows += run_provoked(name, image)
     rows.append(("guest.left_out", SKIP, [f"{len(LEFT_OUT)} tests, for the reasons that vm.py gives"]))
@@ -293,7 +319,7 @@ def print_table(columns):
 
 def main_all():
     columns = {}
-    for name in sys.argv[1:] or [*kernels.KERNELS, LOCKDEP]:
+    for name in sys.argv[1:] or [HOST, *kernels.KERNELS, LOCKDEP]:
         print(f"{name}: ", end="", flush=True)
         columns[name], description = run_kernel(name, PROGRAMS, 4 * LIMIT_S if name == LOCKDEP else LIMIT_S)
         print(description, flush=True)
