@@ -45,16 +45,30 @@ def timed(args, **kwargs):
     return time.monotonic() - start, usage.ru_maxrss
 
 
-COST_WAYS = ("rows", "fp", "raw_walk", "build_id_helper")
+COST_WAYS = ("rows", "fp", "raw_walk", "fp known", "build_id_helper", "rows known")
 COST_DEPTHS = (16, 32, 64)
 COST_LIBS = ((1, "one library"), (2, "two alternating"))
 
 
+COST_HZ = 9999
+COST_CPU = max(os.sched_getaffinity(0))
+
+
+def alone_on_its_cpu():
+    """Almost no event is then one of another process, and bstack works elsewhere."""
+    os.sched_setaffinity(0, {COST_CPU})
+    os.nice(-10)
+
+
+def cost_recording(pid, *args):
+    return truth.record(DIR, *args, "-F", COST_HZ, "-C", COST_CPU, "-p", pid)[0].ledger
+
+
 def refusal_cost():
-    """Nanoseconds of BPF for an event that is not wanted, one of another process: the clock ticks on every CPU."""
-    proc, other = subprocess.Popen(["sleep", "600"]), truth.start("chain", 600, 1)
+    """Nanoseconds of BPF for an event that is not wanted, one of another process: the clock ticks for all."""
+    proc, other = subprocess.Popen(["sleep", "600"]), truth.start("chain", 600, 1, preexec_fn=alone_on_its_cpu)
     try:
-        ledgers = [truth.record(DIR, "-F", 4999, "-p", proc.pid, "-d", 0.5)[0].ledger for _ in range(ROUNDS)]
+        ledgers = [cost_recording(proc.pid, "-d", 0.5) for _ in range(ROUNDS)]
     finally:
         for p in (proc, other):
             p.kill()
@@ -63,32 +77,24 @@ def refusal_cost():
 
 
 def cost_once(way, pid, refusal):
-    """Nanoseconds of BPF a sample of a process: of bstack's program, or of the kernel's walk alone."""
-    if way in ("rows", "fp"):
-        led = truth.record(DIR, f"--unwind={way}", "--known-stacks", 0, "-F", 4999, "-p", pid, "-d", 0.5)[0].ledger
-        return (led["bpf_ns"] - refusal * (led["bpf_runs"] - led["fired"])) / led["fired"]
-    return float(subprocess.run([os.path.join(ktap.build_dir(), "bench/cost"), way, str(pid), "0.5", "4999"],
-                                stdout=subprocess.PIPE, check=True).stdout)
-
-
-def cost_known(way, pid, refusal, first):
-    """Nanoseconds of BPF a sample of a known stack: first is what one costs that is not known yet."""
-    led = truth.record(DIR, f"--unwind={way}", "-F", 4999, "-p", pid, "-d", 1)[0].ledger
-    refused, handed_over = led["bpf_runs"] - led["fired"], led["fired"] - led["counted"]
-    return (led["bpf_ns"] - refusal * refused - first * handed_over) / max(led["counted"], 1)
+    """Nanoseconds of BPF a sample of a process: of bstack's program, by each stack anew or, with " known", counting those that
+    come again, the first of them and what is handed over included; or of the kernel's walk alone."""
+    how, _, known = way.partition(" ")
+    if how not in ("rows", "fp"):
+        return float(subprocess.run([os.path.join(ktap.build_dir(), "bench/cost"), way, str(pid), "1", str(COST_HZ)],
+                                    stdout=subprocess.PIPE, check=True).stdout)
+    led = cost_recording(pid, f"--unwind={how}", *(["-d", 4] if known else ["-d", 1, "--known-stacks", 0]))
+    return (led["bpf_ns"] - refusal * (led["bpf_runs"] - led["fired"])) / led["fired"]
 
 
 def cost_at(depth, libs, refusal):
-    """{way: median} below a stack of that depth; with " known", of one that comes again."""
-    figures = {way: [] for way in (*COST_WAYS, "rows known", "fp known")}
-    # Ahead of others: the less it runs, the more of what is counted is refusals.
-    proc = truth.start("deep", 600, depth - 4, *libs, preexec_fn=lambda: os.nice(-10))
+    """{way: median} below a stack of that depth."""
+    figures = {way: [] for way in COST_WAYS}
+    proc = truth.start("deep", 600, depth - 4, *libs, preexec_fn=alone_on_its_cpu)
     try:
         for _ in range(ROUNDS):
             for way in COST_WAYS:
                 figures[way].append(cost_once(way, proc.pid, refusal))
-            for way in ("rows", "fp"):
-                figures[way + " known"].append(cost_known(way, proc.pid, refusal, statistics.median(figures[way])))
     finally:
         proc.kill()
         proc.wait()
