@@ -526,9 +526,10 @@ def main():
                 bench()
     finally:
         shutil.rmtree(DIR)
-    print(f"\n{'':44}{'bstack':>20}   beside it")
+    width = max((len(row[0]) for row in ROWS), default=0)
+    print(f"\n{'':{width}}{'bstack':>20}   beside it")
     for what, ours, peer, note in ROWS:
-        print(f"{what:44}{ours:>20}   {peer}{'; ' if peer and note else ''}{note}")
+        print(f"{what:{width}}{ours:>20}   {peer}{'; ' if peer and note else ''}{note}")
 
 
 if __name__ == "__main__":
