@@ -142,8 +142,10 @@ static long vmas_step(u32 i, struct vmas_ctx *c)
 	}
 	if (!vma_at(c->mm, ip, c->sc->since, c->sc->node, &c->sc->vmas[cnt], &seq))
 		return 0;
-	if (is_unknown_file(&c->sc->vmas[cnt]))
+	if (is_unknown_file(&c->sc->vmas[cnt])) {
 		c->unknown = 1;
+		c->sc->is_unknown = !settings.has_rows;
+	}
 	s->vma_cnt = cnt + 1;
 	return 0;
 }

@@ -237,7 +237,6 @@ static __always_inline bool user_read(void *ctx, bool is_perf_event, struct scra
 			steady_check(s, mm, &before);
 	}
 	if (!settings.has_rows && s->user_cnt && !is_told) {
-		sc->is_unknown = settings.has_known;
 		ids_read(ctx, sc, mm, off + s->user_cnt * 8);
 		if (s->flags & BSTACK_SAMPLE_STEADY)
 			steady_check(s, mm, &before);

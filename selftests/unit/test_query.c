@@ -314,6 +314,26 @@ static void exec_unseen_voids_answers(void)
 	made_close(&m);
 }
 
+/* What may not be asked is the program of before: another may. */
+static void denied_until_exec(void)
+{
+	struct process *p;
+	struct made m;
+
+	made_open(&m);
+	if (!CHECK_EQ(process_get(m.r, me, &p), 0))
+		return;
+	p->is_denied = true;
+	sample_ip(&m, me, 50, code(0));
+	CHECK_EQ(resolver_advance(m.r, 60), 0);
+	CHECK_EQ(resolver_counters(m.r)->queries, 0);
+	event(&m, MAP_EVENT_EXEC, 100, me, 0);
+	sample_ip(&m, me, 150, code(0));
+	CHECK_EQ(resolver_advance(m.r, 200), 0);
+	CHECK_EQ(resolver_counters(m.r)->queries, 1);
+	made_close(&m);
+}
+
 /* An answer of before the gap, not yet used, says nothing behind the gap. */
 static void lost_events_and_answers(void)
 {
@@ -625,6 +645,7 @@ int main(int argc, char **argv)
 		TEST(void_answer_is_forgotten),
 		TEST(late_samples),
 		TEST(exec_unseen_voids_answers),
+		TEST(denied_until_exec),
 		TEST(lost_events_and_answers),
 		TEST(valid_against_the_answer),
 		TEST(snapshot_outlives_the_process),

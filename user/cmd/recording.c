@@ -165,6 +165,7 @@ static int on_side(void *ctx, const struct side_event *e)
 		[SIDE_LOST] = MAP_EVENT_LOST,
 	};
 	struct recording *r = ctx;
+	int err;
 	struct map_event ev = {
 		.kind = kinds[e->kind],
 		.time_ns = e->time_ns,
@@ -184,12 +185,14 @@ static int on_side(void *ctx, const struct side_event *e)
 		ev.vma_kind = vma_kind_of(e->path, true);
 	}
 	if (r->unwinder && is_fed(r, &ev)) {
-		int err = unwinder_side(r->unwinder, &ev);
-
+		err = unwinder_side(r->unwinder, &ev);
 		if (err)
 			return err;
 	}
-	return resolver_event(r->resolver, &ev);
+	err = resolver_event(r->resolver, &ev);
+	if (!err && e->kind == SIDE_MMAP && session_may_sample(r->session, e->pid))
+		err = resolver_learn(r->resolver, &ev);
+	return err;
 }
 
 static const struct session_ops session_ops = { .on_sample = on_sample, .on_side = on_side };

@@ -21,6 +21,7 @@ struct side_ring {
 	uint64_t lost;    /* events without room, as LOST records told */
 	bool has_lost;    /* the kernel counts them itself */
 	bool is_online;   /* seen in the last sideband_add_cpus */
+	bool is_stopped;  /* went offline: to be read once more, and released */
 };
 
 struct sideband {
@@ -121,18 +122,18 @@ static int ring_open(struct sideband *s, uint32_t cpu, struct side_ring *ret, st
 static struct side_ring *ring_find(struct sideband *s, uint32_t cpu)
 {
 	for (size_t i = 0; i < s->cnt; i++)
-		if (s->rings[i].cpu == cpu)
+		if (s->rings[i].cpu == cpu && !s->rings[i].is_stopped)
 			return &s->rings[i];
 	return NULL;
 }
 
-/* Rings of CPUs that went offline: the kernel has stopped their events. */
+/* Rings of CPUs that went offline: the kernel has stopped their events, and what was in them has been read. */
 static void rings_prune(struct sideband *s)
 {
 	size_t kept = 0;
 
 	for (size_t i = 0; i < s->cnt; i++) {
-		if (s->rings[i].is_online) {
+		if (!s->rings[i].is_stopped) {
 			s->rings[kept++] = s->rings[i];
 			continue;
 		}
@@ -169,7 +170,8 @@ int sideband_add_cpus(struct sideband *s, struct error *e)
 		else if (!err)
 			s->cnt++, s->is_gap = s->checked_ns != 0;
 	}
-	rings_prune(s);
+	for (size_t i = 0; i < s->cnt && !err; i++)
+		s->rings[i].is_stopped |= !s->rings[i].is_online;
 	if (!s->is_gap)
 		s->checked_ns = now_ns;
 	return err;
@@ -227,8 +229,7 @@ static int ring_read(struct sideband *s, struct side_ring *r,
 {
 	const uint8_t *data = (uint8_t *)r->page + s->page_sz;
 	uint64_t head = __atomic_load_n(&r->page->data_head, __ATOMIC_ACQUIRE);
-	uint64_t tail = r->page->data_tail;
-	bool is_full = head - tail > SIDEBAND_RING_SZ - EVENT_MAX;
+	uint64_t tail = r->page->data_tail, old_tail = tail;
 	int err = 0;
 
 	while (tail < head && !err) {
@@ -250,7 +251,11 @@ static int ring_read(struct sideband *s, struct side_ring *r,
 		tail += sz;
 	}
 	__atomic_store_n(&r->page->data_tail, tail, __ATOMIC_RELEASE);
-	return !err && is_full ? full_tell(r, on_event, ctx) : err;
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	/* How full it got while the kernel took it to begin at old_tail */
+	head = __atomic_load_n(&r->page->data_head, __ATOMIC_ACQUIRE);
+	return !err && head - old_tail > SIDEBAND_RING_SZ - EVENT_MAX ? full_tell(r, on_event, ctx)
+								      : err;
 }
 
 int sideband_read(struct sideband *s, int (*on_event)(void *ctx, const struct side_event *e),
@@ -271,6 +276,8 @@ int sideband_read(struct sideband *s, int (*on_event)(void *ctx, const struct si
 	}
 	for (size_t i = 0; i < s->cnt && !err; i++)
 		err = ring_read(s, &s->rings[i], on_event, ctx);
+	if (!err)
+		rings_prune(s);
 	return err;
 }
 

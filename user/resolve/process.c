@@ -255,6 +255,8 @@ static int event_exec(struct resolver *r, const struct map_event *e)
 	p->since_ns = e->time_ns;
 	p->start_ns = 0;
 	p->exec_id = 0;
+	p->is_denied = false; /* what may be asked is another program's now */
+	p->is_gone = false;
 	return err;
 }
 

@@ -162,8 +162,11 @@ static void build_id_read(struct procmap *p, struct vma *v)
 	if (fd < 0 || elfsegs_read(fd, &segs))
 		return;
 	v->build_id = segs.build_id;
-	v->is_id_of_inode = !fstat(fd, &st) && st.st_ino == v->ino &&
-			    DEV(major(st.st_dev), minor(st.st_dev)) == v->dev;
+	if (fstat(fd, &st))
+		return;
+	v->ctime_ns = (uint64_t)st.st_ctim.tv_sec * NSEC_PER_SEC + (uint64_t)st.st_ctim.tv_nsec;
+	v->is_id_of_inode =
+		st.st_ino == v->ino && DEV(major(st.st_dev), minor(st.st_dev)) == v->dev;
 }
 
 static int query(struct procmap *p, uint64_t addr, uint64_t flags, struct vma *ret)
@@ -197,6 +200,7 @@ static int query(struct procmap *p, uint64_t addr, uint64_t flags, struct vma *r
 	ret->dev = DEV(q.dev_major, q.dev_minor);
 	ret->build_id.sz = q.build_id_size <= BUILD_ID_MAX ? (uint8_t)q.build_id_size : 0;
 	ret->is_id_of_inode = ret->build_id.sz > 0;
+	ret->ctime_ns = 0;
 	if (!q.vma_name_size)
 		ret->path[0] = '\0';
 	ret->kind = vma_kind_of(is_too_long ? "/" : ret->path, q.vma_flags & VMA_FLAG_EXECUTABLE);
@@ -228,6 +232,7 @@ int maps_line_parse(const char *line, size_t len, struct vma *ret)
 	ret->ino = ino;
 	ret->dev = DEV(dev_major, dev_minor);
 	ret->is_id_of_inode = false;
+	ret->ctime_ns = 0;
 	ret->kind = vma_kind_of(text + at, perms[2] == 'x');
 	ret->path[0] = '\0';
 	if (strlen(text + at) < sizeof(ret->path))

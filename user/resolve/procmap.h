@@ -29,6 +29,7 @@ struct vma {
 	enum vma_kind kind;
 	struct build_id build_id;
 	bool is_id_of_inode; /* the build-id was read from this very inode */
+	uint64_t ctime_ns;   /* of the file that it was read from; 0: the kernel gave it */
 	char path[PATH_MAX];
 };
 

@@ -141,8 +141,6 @@ int resolver_event(struct resolver *r, const struct map_event *e)
 	*copy = *e;
 	copy->path = strdup(e->path ? e->path : "");
 	err = copy->path ? 0 : -ENOMEM;
-	if (!err && e->kind == MAP_EVENT_MMAP)
-		err = files_learn_mapped(r, copy);
 	if (!err)
 		err = item_add(r, (struct item){ .time_ns = e->kind == MAP_EVENT_LOST ? e->since_ns
 										      : e->time_ns,
@@ -248,7 +246,7 @@ int resolver_sample(struct resolver *r, const struct raw_sample *s)
 	}
 	r->pending_sz += p->sz;
 	/* Now: by the time that the stream has caught up, a short-lived process is gone. */
-	err = files_learn(r, NULL, s);
+	err = files_learn(r, s);
 	if (err) {
 		pending_free(r, p);
 		r->counters.lost_memory++;
@@ -347,7 +345,7 @@ static int sample_replay(struct resolver *r, struct pending *s)
 	if (!err)
 		err = process_check(r, p, &s->raw);
 	if (!err)
-		err = files_learn(r, p, &s->raw);
+		err = files_learn(r, &s->raw);
 	if (!err)
 		err = sample_decide(r, p, s, 0);
 	if (!s->wait_cnt) {

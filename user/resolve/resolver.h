@@ -167,6 +167,8 @@ void resolver_free(struct resolver *r);
 /* May hand the sample on at once: then an error is the sink's. */
 int resolver_sample(struct resolver *r, const struct raw_sample *s);
 int resolver_event(struct resolver *r, const struct map_event *e);
+/* Learn the file of a mapping that was just made, when none with its build-id is known: who made it may soon be gone. */
+int resolver_learn(struct resolver *r, const struct map_event *e);
 /* Ask about every executable mapping of a living process now, so that it can exit. */
 int resolver_snapshot(struct resolver *r, pid_t pid);
 int resolver_advance(struct resolver *r, uint64_t until_ns);

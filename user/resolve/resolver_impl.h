@@ -128,10 +128,8 @@ void module_open(struct resolver *r, uint32_t module, pid_t pid, uint64_t start,
 		 const char *path);
 
 /* vmafile.c: files by their inodes */
-/* Of the sample's mappings, learn what is known of p for certain (NULL: nothing is), or can be asked of it now. */
-int files_learn(struct resolver *r, const struct process *p, const struct raw_sample *s);
-/* The file of a mapping that was just made, when none with its build-id is known: who made it may soon be gone. */
-int files_learn_mapped(struct resolver *r, const struct map_event *e);
+/* Of the sample's mappings, learn what can be asked of its process now. */
+int files_learn(struct resolver *r, const struct raw_sample *s);
 /* The files of all mappings that /proc has just told of. */
 int files_learn_all(struct resolver *r, const struct process *p);
 /* The sample's own mapping of addr, or NULL. */

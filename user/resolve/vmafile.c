@@ -5,6 +5,8 @@
  * An inode number is given to another file once its inode is gone; but one of the same mount, generation and time of change is
  * the one it was, unchanged, and has been there all the time in between. So an answer of /proc about a mapping of inode
  * N holds for a sample of before when that mapping, of this very inode, is still there after the answer.
+ * The clock of the time of change goes in ticks: what was changed within the last ones may change again and keep it, so
+ * nothing is learned of it yet.
  */
 #include "resolve/resolver_impl.h"
 
@@ -12,6 +14,7 @@
 	((size_t)1 \
 	 << 18)         /* with more, all are forgotten: a file that changes is another each time */
 #define LEARN_TRIES  16 /* of a module that is mapped; its samples may teach it yet */
+#define TICKS_NS     (20 * 1000000ULL) /* a tick is 10 ms at most (HZ=100) */
 #define ASK_SHARE    20 /* all questions together take one part in so many of the time */
 #define PAUSE_NS     (20 * 1000000ULL)
 #define PAUSE_MAX_NS (10 * NSEC_PER_SEC)
@@ -72,22 +75,11 @@ static void file_learn(struct resolver *r, struct known_file *f, uint32_t module
 		r->ops->on_file(r->ctx, &f->id);
 }
 
-/* All of the process's mappings are known in the sample's state: this one, too. */
-static uint32_t checked_module(const struct process *p, const struct bstack_vma *v)
-{
-	const struct span *s = mapset_find(&p->checked.maps, v->start);
-
-	return s && s->kind == VMA_FILE && s->start == v->start && s->end == v->end &&
-			       s->off == v->off
-		       ? s->module
-		       : UINT32_MAX;
-}
-
-/* Mappings of one process whose files are not known, and what /proc says, or has said, of each. */
+/* Mappings of one process whose files are not known, and what /proc says of each. */
 struct question {
 	pid_t pid;
 	uint64_t start_ns;
-	bool is_answered;
+	uint64_t begin_ns, begin_real_ns;
 	size_t cnt;
 	struct bstack_vma vmas[BSTACK_VMAS_MAX];
 	uint64_t addrs[BSTACK_VMAS_MAX];
@@ -98,7 +90,37 @@ static bool is_answer(const struct vma *a, const struct bstack_vma *v)
 {
 	return a->kind == VMA_FILE && a->start == v->start && a->end == v->end &&
 	       a->off == v->off && a->ino == v->file.ino && a->dev == v->file.dev &&
-	       a->is_id_of_inode && a->build_id.sz;
+	       a->is_id_of_inode && a->build_id.sz &&
+	       (!a->ctime_ns || a->ctime_ns == v->file.ctime_ns);
+}
+
+static void question_begin(struct question *q)
+{
+	q->begin_ns = clock_mono_ns();
+	q->begin_real_ns = clock_real_ns();
+}
+
+/* Whatever came of it, its time counts. */
+static void question_end(struct resolver *r, const struct question *q)
+{
+	uint64_t end_ns = clock_mono_ns();
+
+	r->files_again_ns = end_ns + (end_ns - q->begin_ns) * (ASK_SHARE - 1);
+}
+
+/* To be asked: unless it is known, was asked for in vain just now, or has just been changed. */
+static void question_add(struct question *q, struct known_file *f, const struct bstack_vma *v)
+{
+	if (f->module != UINT32_MAX || f->again_ns > q->begin_ns)
+		return;
+	if (v->file.ctime_ns + TICKS_NS >= q->begin_real_ns &&
+	    v->file.ctime_ns <= q->begin_real_ns + TICKS_NS) {
+		f->again_ns = q->begin_ns + TICKS_NS;
+		return;
+	}
+	q->vmas[q->cnt] = *v;
+	q->addrs[q->cnt] = v->start;
+	q->modules[q->cnt++] = UINT32_MAX;
 }
 
 static int proc_ask(struct resolver *r, struct question *q)
@@ -128,13 +150,12 @@ static int proc_ask(struct resolver *r, struct question *q)
 static int question_ask(struct resolver *r, struct question *q)
 {
 	struct bstack_vma now[BSTACK_VMAS_MAX];
-	uint64_t begin_ns = clock_mono_ns(), end_ns;
-	int err = q->is_answered ? 0 : proc_ask(r, q);
+	uint64_t end_ns;
+	int err = proc_ask(r, q);
 
 	if (!err)
 		err = r->ops->on_vmas(r->ctx, q->pid, q->addrs, q->cnt, now);
 	end_ns = clock_mono_ns();
-	r->files_again_ns = end_ns + (end_ns - begin_ns) * (ASK_SHARE - 1);
 	for (size_t i = 0; i < q->cnt; i++) {
 		struct known_file *f = file_find(r, &q->vmas[i].file);
 
@@ -152,19 +173,14 @@ static int question_ask(struct resolver *r, struct question *q)
 	return err == -ENOMEM ? err : 0;
 }
 
-int files_learn(struct resolver *r, const struct process *p, const struct raw_sample *s)
+int files_learn(struct resolver *r, const struct raw_sample *s)
 {
-	struct question q = {
-		.pid = (pid_t)s->pid,
-		.start_ns = s->mm.start_ns,
-		.is_answered = p && process_is_checked(p, s),
-	};
-	uint64_t now_ns = 0;
+	struct question q = { .pid = (pid_t)s->pid, .start_ns = s->mm.start_ns };
+	int err;
 
 	for (size_t i = 0; i < s->vma_cnt; i++) {
 		const struct bstack_vma *v = &s->vmas[i];
 		struct known_file *f;
-		int err;
 
 		if (v->kind != BSTACK_VMA_FILE)
 			continue;
@@ -173,18 +189,20 @@ int files_learn(struct resolver *r, const struct process *p, const struct raw_sa
 			return err;
 		if (f->module != UINT32_MAX)
 			continue;
-		now_ns = now_ns ?: clock_mono_ns();
-		if (f->again_ns > now_ns || (r->files_again_ns > now_ns && !r->is_finishing))
-			continue;
-		q.vmas[q.cnt] = *v;
-		q.addrs[q.cnt] = v->start;
-		q.modules[q.cnt++] = q.is_answered ? checked_module(p, v) : UINT32_MAX;
+		if (!q.begin_ns)
+			question_begin(&q);
+		if (r->files_again_ns <= q.begin_ns || r->is_finishing)
+			question_add(&q, f, v);
 	}
-	return q.cnt && r->ops->on_vmas ? question_ask(r, &q) : 0;
+	if (!q.cnt || !r->ops->on_vmas)
+		return 0;
+	err = question_ask(r, &q);
+	question_end(r, &q);
+	return err;
 }
 
-/* Those of q's addresses where a file is mapped that is not known: look, ask, and look again. */
-static int addrs_learn(struct resolver *r, struct question *q)
+/* Look where files are mapped at q's addresses, ask for those that are not known, and look again. */
+static int looked_learn(struct resolver *r, struct question *q)
 {
 	struct bstack_vma found[BSTACK_VMAS_MAX];
 	size_t cnt = q->cnt;
@@ -201,24 +219,31 @@ static int addrs_learn(struct resolver *r, struct question *q)
 		err = file_get(r, &found[i].file, &f);
 		if (err)
 			return err;
-		if (f->module != UINT32_MAX)
-			continue;
-		q->vmas[q->cnt] = found[i];
-		q->addrs[q->cnt] = found[i].start;
-		q->modules[q->cnt++] = UINT32_MAX;
+		question_add(q, f, &found[i]);
 	}
 	return q->cnt ? question_ask(r, q) : 0;
 }
 
-int files_learn_mapped(struct resolver *r, const struct map_event *e)
+static int addrs_learn(struct resolver *r, struct question *q)
+{
+	int err;
+
+	question_begin(q);
+	err = looked_learn(r, q);
+	question_end(r, q);
+	return err;
+}
+
+int resolver_learn(struct resolver *r, const struct map_event *e)
 {
 	struct question q = { .pid = (pid_t)e->pid, .cnt = 1, .addrs = { e->start } };
 	uint32_t module;
 	int err;
 
-	if (!r->ops->on_vmas || e->vma_kind != VMA_FILE || !e->build_id.sz)
+	if (!r->ops->on_vmas || e->kind != MAP_EVENT_MMAP || e->vma_kind != VMA_FILE ||
+	    !e->build_id.sz)
 		return 0;
-	err = module_intern(r, &e->build_id, e->path, &module);
+	err = module_intern(r, &e->build_id, e->path ? e->path : "", &module);
 	if (err || r->modules[module].is_learned || r->modules[module].learn_tries == LEARN_TRIES ||
 	    clock_mono_ns() < r->files_again_ns)
 		return err;
