@@ -3,14 +3,23 @@
 
 BPF_CFLAGS := -g -O2 -target bpf -mcpu=v3 -D__TARGET_ARCH_$(subst aarch64,arm64,$(subst x86_64,x86,$(shell uname -m))) \
 	-Wall -Wextra -Werror -Wno-unused-parameter -Wno-missing-declarations -I. -Ivmlinux
-BPF_SKELS := $(O)/gen/profile.skel.h
+BPF_SKELS := $(O)/gen/profile.skel.h $(O)/gen/profile_lean.skel.h
 
-$(O)/bpf/%.bpf.o: bpf/%.bpf.c $(wildcard bpf/*.h) vmlinux/vmlinux.h
-	$(say) BPF $<
+define make_bpf_object
+	$(say) BPF $@
 	$(Q)mkdir -p $(@D)
-	$(Q)$(CLANG) $(BPF_CFLAGS) -c $< -o $@.tmp
+	$(Q)$(CLANG) $(BPF_CFLAGS) $(BPF_EXTRA) -c $< -o $@.tmp
 	$(Q)$(BPFTOOL) gen object $@ $@.tmp
 	$(Q)rm -f $@.tmp
+endef
+
+$(O)/bpf/%.bpf.o: bpf/%.bpf.c $(wildcard bpf/*.h) vmlinux/vmlinux.h
+	$(make_bpf_object)
+
+# The same programs without kfuncs: see skel_open() in user/collect/session.c
+$(O)/bpf/profile_lean.bpf.o: BPF_EXTRA := -DBSTACK_NO_KFUNCS
+$(O)/bpf/profile_lean.bpf.o: bpf/profile.bpf.c $(wildcard bpf/*.h) vmlinux/vmlinux.h
+	$(make_bpf_object)
 
 $(O)/gen/%.skel.h: $(O)/bpf/%.bpf.o
 	$(say) SKEL $@

@@ -11,9 +11,28 @@
  * memory range", 6.18). */
 #define KEEP(var) asm volatile("" : "+r"(var))
 
-/* Linux 6.10. Drop `weak` when older kernels are no longer supported. */
+/* Keep others off this CPU, where the kernel can (Linux 6.10). Drop `weak` when older kernels are no longer supported. */
+#ifndef BSTACK_NO_KFUNCS
 extern void bpf_preempt_disable(void) __attribute__((weak)) __ksym;
 extern void bpf_preempt_enable(void) __attribute__((weak)) __ksym;
+static __always_inline void preempt_off(void)
+{
+	if (bpf_preempt_disable)
+		bpf_preempt_disable();
+}
+static __always_inline void preempt_on(void)
+{
+	if (bpf_preempt_enable)
+		bpf_preempt_enable();
+}
+#else
+static __always_inline void preempt_off(void)
+{
+}
+static __always_inline void preempt_on(void)
+{
+}
+#endif
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 

@@ -306,17 +306,14 @@ int on_uprobe(struct pt_regs *ctx)
 
 	if (!sc)
 		return 0; /* cannot be: there is one for each CPU */
-	if (bpf_preempt_disable)
-		bpf_preempt_disable();
+	preempt_off();
 	if (!__sync_lock_test_and_set(&sc->is_busy, 1)) {
 		sample_take(ctx, false, 1);
 		__sync_lock_test_and_set(&sc->is_busy, 0);
-		if (bpf_preempt_enable)
-			bpf_preempt_enable();
+		preempt_on();
 		return 0;
 	}
-	if (bpf_preempt_enable)
-		bpf_preempt_enable();
+	preempt_on();
 	task_ids(bpf_get_current_task_btf(), &pid, &tid);
 	if (is_wanted(pid, tid, bpf_get_smp_processor_id())) {
 		struct bstack_counters *c = bpf_map_lookup_elem(&counters, &zero);

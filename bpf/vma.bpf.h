@@ -14,9 +14,13 @@
 #define BSTACK_VMA_BPF_H
 
 /* From 6.2, and so wherever mappings have the mark: reads through the result need no call, and cannot fault. */
+#ifndef BSTACK_NO_KFUNCS
 extern void *bpf_rdonly_cast(const void *obj, __u32 btf_id) __ksym __weak;
 #define AS(type, p) \
 	((struct type *)bpf_rdonly_cast((void *)(p), bpf_core_type_id_kernel(struct type)))
+#else
+#define AS(type, p) ((struct type *)(p))
+#endif
 
 #define BARRIER() asm volatile("" : : : "memory")
 
@@ -176,7 +180,12 @@ static __always_inline bool vma_at(struct mm_struct *mm, u64 addr, u64 since, u6
 
 static __always_inline bool has_vmas(void)
 {
-#if defined(__TARGET_ARCH_x86)
+#if defined(BSTACK_NO_KFUNCS)
+	int version = LINUX_KERNEL_VERSION; /* for the skeleton, which has a map for it */
+
+	KEEP(version);
+	return false;
+#elif defined(__TARGET_ARCH_x86)
 	return bpf_core_field_exists(((struct vm_area_struct___6_4 *)0)->vm_lock_seq) &&
 	       bpf_core_field_exists(((struct mount___6_8 *)0)->mnt_id_unique);
 #else

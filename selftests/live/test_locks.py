@@ -4,7 +4,6 @@
 test_locks.py - the watch over mmap_lock itself; how often samples take the lock; and every way to end or to disturb a recording
 that takes it with each sample: it is given back.
 """
-import json
 import os
 import shutil
 import signal
@@ -19,12 +18,6 @@ from truth import check_frames, ktap, locks, record, start, start_record, stop, 
 CLOCK = ("-e", "cpu-clock")
 # Each stack through the kernel's build-id helper, which takes the lock: none is known
 TAKING = (*CLOCK, "--unwind=fp", "--known-stacks", 0, "-F", truth.rate(4999))
-
-
-def has_vma_files():
-    """Does BPF read a sample's mappings here, so that the kernel is not asked for its build-ids?"""
-    features = json.loads(truth.run("doctor", "--json", check=None)[0])["features"]
-    return next(f["state"] for f in features if f["key"] == "vma_files") == "yes"
 
 
 def needs_watch():
@@ -60,7 +53,7 @@ def test_steady_process():
     needs_watch()
     for way in ("rows", "fp"):
         c = lock_cost(way, "chain", 600, 1, fired=5000)
-        assert c["per_1000"] < 10 or truth.IS_SLOW or (way == "fp" and not has_vma_files()), (way, c)
+        assert c["per_1000"] < 10 or truth.IS_SLOW or (way == "fp" and not truth.has_vma_files()), (way, c)
 
 
 def test_heap_churn():
@@ -68,13 +61,13 @@ def test_heap_churn():
     needs_watch()
     for way in ("rows", "fp"):
         c = lock_cost(way, "hurt", "heap", 100000000, fired=2000)
-        assert c["tries"] < 0.01 * c["fired"] or (way == "fp" and not has_vma_files()), (way, c)
+        assert c["tries"] < 0.01 * c["fired"] or (way == "fp" and not truth.has_vma_files()), (way, c)
 
 
 def test_program_that_is_started():
     """By frame pointer the kernel is asked for the build-ids of a new program's samples until it is learned, not for longer."""
     needs_watch()
-    if not has_vma_files():
+    if not truth.has_vma_files():
         raise ktap.Skip("this kernel does not tell files by their mappings (Linux 6.8)")
     before = locks.watch().ask("check")["acquired"]
     with temp_dir() as d:

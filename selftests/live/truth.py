@@ -151,6 +151,12 @@ def start(name, *args, **kwargs):
     return proc
 
 
+def has_vma_files():
+    """Does BPF read a sample's mappings here, so that the kernel is not asked for its build-ids?"""
+    features = json.loads(run("doctor", "--json", check=None)[0])["features"]
+    return next(f["state"] for f in features if f["key"] == "vma_files") == "yes"
+
+
 def record(directory, *args, name="x.pb.gz", **kwargs):
     path = os.path.join(directory, name)
     _, err = run("record", "-o", path, *args, **kwargs)

@@ -2,6 +2,7 @@
 /* session.c - loads, attaches, reads, counts. See session.h. */
 #include "collect/session.h"
 #include "collect/features.h"
+#include "collect/skel.h"
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
@@ -16,8 +17,6 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
-
-#include "profile.skel.h"
 
 /*
  * A record is stamped before it is visible; a CPU (or a virtual one that is not scheduled) may take a moment
@@ -295,7 +294,7 @@ static int load(struct session *s, const struct session_opts *o, struct error *e
 	int err;
 
 	libbpf_set_print(libbpf_quiet);
-	s->skel = profile_bpf__open();
+	s->skel = skel_open();
 	if (!s->skel)
 		return error_errno(e, errno, "cannot open the BPF programs");
 	err = settings_fill(s, o, e);
