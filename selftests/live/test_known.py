@@ -82,17 +82,19 @@ def test_many_stacks_of_many_processes():
     """Far more stacks than slots, of processes that come and go: each stack has as many calls as were made, and what made
     room is counted."""
     needs_sequence()
-    processes, stacks, repeat = (10, 100, 20) if truth.IS_SLOW else (10, 300, 80)
+    processes, stacks, repeat = (10, 100, 20) if truth.IS_SLOW else (20, 300, 80)
     with temp_dir() as d:
         # A ring for all of them: on a busy machine the reader may come late.
-        rec, _ = record(d, "--known-stacks", processes * stacks // 3, "--ring", 128, "-e", "syscalls:sys_enter_getpid", "--",
+        rec, _ = record(d, "--known-stacks", 1000, "--ring", 256, "-e", "syscalls:sys_enter_getpid", "--",
                         ktap.fixture("manystacks"), processes, stacks, repeat)
     rec.exact()
     ktap.eq(rec.ledger["lost_ring"], 0, "lost")
     counts = [count for _, _, count in rec.folded.stacks]
     ktap.eq(set(counts), {processes * repeat}, "calls of each stack")
     ktap.eq(len(counts), stacks, "stacks")
-    assert rec.ledger["known_evicted"] > 0 or truth.IS_SLOW, rec.ledger  # a slow machine's reader may come too late for all
+    print(f"# {rec.ledger['counted']} counted in BPF, {rec.ledger['known_evicted']} stacks made room")
+    if rec.ledger["counted"]:  # the reader did not come too late for all
+        assert rec.ledger["known_evicted"] > 0 or truth.IS_SLOW, rec.ledger
 
 
 def test_changing_code_is_never_counted():

@@ -45,7 +45,7 @@ def swapped(kind, unwind, rounds, batches=1, pause_ms=0, share=0.1):
     missing = found.pop("[unknown]", 0) if kind == "mremap" else 0
     for name, calls in made.items():
         rest = rounds * batches * calls - found.pop(f"fx_{name}_bare", 0)
-        assert 0 <= rest <= missing, f"{what}: {rest} of {name} are missing"
+        assert 0 <= rest <= missing, f"{what}: {rest} of {name} are missing, beside {found}"
         missing -= rest
     ktap.eq((missing, found), (0, {}), what)
     return rec
