@@ -5,6 +5,7 @@ BPF_CFLAGS := -g -O2 -target bpf -mcpu=v3 -D__TARGET_ARCH_$(subst aarch64,arm64,
 	-Wall -Wextra -Werror -Wno-unused-parameter -Wno-missing-declarations -I. -Ivmlinux
 BPF_SKELS := $(O)/gen/profile.skel.h $(O)/gen/profile_lean.skel.h
 
+# Of one source, by the rule that calls it; BPF_EXTRA: what else the compiler is told
 define make_bpf_object
 	$(say) BPF $@
 	$(Q)mkdir -p $(@D)
@@ -16,7 +17,7 @@ endef
 $(O)/bpf/%.bpf.o: bpf/%.bpf.c $(wildcard bpf/*.h) vmlinux/vmlinux.h
 	$(make_bpf_object)
 
-# The same programs without kfuncs: see skel_open() in user/collect/session.c
+# The same programs without kfuncs: see user/collect/skel.c
 $(O)/bpf/profile_lean.bpf.o: BPF_EXTRA := -DBSTACK_NO_KFUNCS
 $(O)/bpf/profile_lean.bpf.o: bpf/profile.bpf.c $(wildcard bpf/*.h) vmlinux/vmlinux.h
 	$(make_bpf_object)

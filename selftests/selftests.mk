@@ -156,12 +156,10 @@ DIFFER_OBJS := $(filter $(O)/user/base/% $(O)/user/unwind/% $(O)/user/resolve/%,
 LIVE_TESTS := $(patsubst selftests/live/%.c,$(O)/live/%,$(wildcard selftests/live/test_*.c))
 # What the tests in Python run beside bstack
 LIVE_TOOLS := $(O)/live/lock_watch
+LIVE_BPF_OBJS := $(patsubst selftests/live/%.bpf.c,$(O)/bpf/%.bpf.o,$(wildcard selftests/live/*.bpf.c))
+$(LIVE_BPF_OBJS): BPF_EXTRA := -Iselftests/live
 $(O)/bpf/%.bpf.o: selftests/live/%.bpf.c $(wildcard selftests/live/*.h bpf/*.h) vmlinux/vmlinux.h
-	$(say) BPF $<
-	$(Q)mkdir -p $(@D)
-	$(Q)$(CLANG) $(BPF_CFLAGS) -Iselftests/live -c $< -o $@.tmp
-	$(Q)$(BPFTOOL) gen object $@ $@.tmp
-	$(Q)rm -f $@.tmp
+	$(make_bpf_object)
 $(O)/live/%: selftests/live/%.c $(LIVE_BPF) $(wildcard selftests/*.h selftests/live/*.h)
 	$(say) LIVE $@
 	$(Q)mkdir -p $(@D)
@@ -182,11 +180,7 @@ verifier-baseline: $(O)/live/test_verifier
 
 # Benchmarks in C: what the kernel's own walks cost, beside ours
 $(O)/bpf/cost.bpf.o: selftests/bench/cost.bpf.c vmlinux/vmlinux.h
-	$(say) BPF $<
-	$(Q)mkdir -p $(@D)
-	$(Q)$(CLANG) $(BPF_CFLAGS) -c $< -o $@.tmp
-	$(Q)$(BPFTOOL) gen object $@ $@.tmp
-	$(Q)rm -f $@.tmp
+	$(make_bpf_object)
 $(O)/bench/cost: selftests/bench/cost.c $(O)/gen/cost.skel.h
 	$(say) CC $@
 	$(Q)mkdir -p $(@D)

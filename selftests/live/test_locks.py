@@ -67,8 +67,7 @@ def test_heap_churn():
 def test_program_that_is_started():
     """By frame pointer the kernel is asked for the build-ids of a new program's samples until it is learned, not for longer."""
     needs_watch()
-    if not truth.has_vma_files():
-        raise ktap.Skip("this kernel does not tell files by their mappings (Linux 6.8)")
+    truth.needs_vma_files()
     before = locks.watch().ask("check")["acquired"]
     with temp_dir() as d:
         program = os.path.join(d, "work")

@@ -123,8 +123,7 @@ def test_storm_by_frame_pointer():
 
 def test_storm_of_known_stacks():
     """The same by frame pointer, but that BPF knows most of the stacks, and asks for nothing."""
-    if not truth.has_vma_files():
-        raise ktap.Skip("this kernel does not tell files by their mappings (Linux 6.8)")
+    truth.needs_vma_files()
     led = storm("fp").ledger
     assert led["counted_vma"] > truth.share(0.5) * led["samples"] or truth.IS_RT, led
     assert led["fell_back"] < 0.5 * led["samples"] or truth.IS_SLOW, led

@@ -157,6 +157,11 @@ def has_vma_files():
     return next(f["state"] for f in features if f["key"] == "vma_files") == "yes"
 
 
+def needs_vma_files():
+    if not has_vma_files():
+        raise ktap.Skip("this kernel does not tell files by their mappings (Linux 6.8)")
+
+
 def record(directory, *args, name="x.pb.gz", **kwargs):
     path = os.path.join(directory, name)
     _, err = run("record", "-o", path, *args, **kwargs)

@@ -243,9 +243,9 @@ def run_here(programs):
     start = time.monotonic()
     said = set(kernels.run("dmesg").stdout.splitlines())
     results = ""
+    env = {**os.environ, "O": BUILD, "BSTACK": os.path.join(BUILD, "bstack")}
     for program in programs:
-        path = os.path.join(BUILD, program[6:]) if program.startswith("build/") else os.path.join(ROOT, program)
-        env = {**os.environ, "O": BUILD, "BSTACK": os.path.join(BUILD, "bstack")}
+        path = os.path.join(BUILD if program.startswith("build/") else ROOT, program.removeprefix("build/"))
         try:
             done = subprocess.run([path], cwd=ROOT, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                   stderr=subprocess.STDOUT, text=True, errors="replace", timeout=LIMIT_S)

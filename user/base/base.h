@@ -17,6 +17,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/types.h>
+#include <time.h>
 
 #define ARRAY_SIZE(a)      (sizeof(a) / sizeof((a)[0]))
 #define PRINTF(fmt, first) __attribute__((format(printf, fmt, first)))
@@ -161,6 +162,7 @@ int parse_double(const char *s, double min, double max, double *ret);
 #define NSEC_PER_SEC 1000000000ULL
 uint64_t clock_mono_ns(void); /* CLOCK_MONOTONIC: what bpf_ktime_get_ns() and our perf events use */
 uint64_t clock_real_ns(void);
+uint64_t timespec_ns(const struct timespec *t);
 
 /* GNU build-ids: 1 to 20 bytes, sz 0 is "none". Bytes beyond sz are zero, so memcmp works. */
 #define BUILD_ID_MAX 20

@@ -20,8 +20,7 @@ struct side_ring {
 	uint64_t last_ns; /* of the last record read, or of the opening */
 	uint64_t lost;    /* events without room, as LOST records told */
 	bool has_lost;    /* the kernel counts them itself */
-	bool is_online;   /* seen in the last sideband_add_cpus */
-	bool is_stopped;  /* went offline: to be read once more, and released */
+	bool is_online;   /* else it is to be read once more, and released */
 };
 
 struct sideband {
@@ -119,12 +118,20 @@ static int ring_open(struct sideband *s, uint32_t cpu, struct side_ring *ret, st
 	return err;
 }
 
-static struct side_ring *ring_find(struct sideband *s, uint32_t cpu)
+static bool has_ring(const struct sideband *s, uint32_t cpu)
 {
 	for (size_t i = 0; i < s->cnt; i++)
-		if (s->rings[i].cpu == cpu && !s->rings[i].is_stopped)
-			return &s->rings[i];
-	return NULL;
+		if (s->rings[i].cpu == cpu && s->rings[i].is_online)
+			return true;
+	return false;
+}
+
+static bool is_listed(const uint32_t *cpus, size_t cnt, uint32_t cpu)
+{
+	for (size_t i = 0; i < cnt; i++)
+		if (cpus[i] == cpu)
+			return true;
+	return false;
 }
 
 /* Rings of CPUs that went offline: the kernel has stopped their events, and what was in them has been read. */
@@ -133,7 +140,7 @@ static void rings_prune(struct sideband *s)
 	size_t kept = 0;
 
 	for (size_t i = 0; i < s->cnt; i++) {
-		if (!s->rings[i].is_stopped) {
+		if (s->rings[i].is_online) {
 			s->rings[kept++] = s->rings[i];
 			continue;
 		}
@@ -156,22 +163,16 @@ int sideband_add_cpus(struct sideband *s, struct error *e)
 	if (err)
 		return error_errno(e, -err, "cannot open the side band");
 	for (size_t i = 0; i < s->cnt; i++)
-		s->rings[i].is_online = false;
+		s->rings[i].is_online &= is_listed(cpus, cnt, s->rings[i].cpu);
 	for (size_t i = 0; i < cnt && !err; i++) {
-		struct side_ring *r = ring_find(s, cpus[i]);
-
-		if (r) {
-			r->is_online = true;
+		if (has_ring(s, cpus[i]))
 			continue;
-		}
 		err = ring_open(s, cpus[i], &s->rings[s->cnt], e);
 		if (err == -ENODEV)
 			err = 0; /* offline again already */
 		else if (!err)
 			s->cnt++, s->is_gap = s->checked_ns != 0;
 	}
-	for (size_t i = 0; i < s->cnt && !err; i++)
-		s->rings[i].is_stopped |= !s->rings[i].is_online;
 	if (!s->is_gap)
 		s->checked_ns = now_ns;
 	return err;

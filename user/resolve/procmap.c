@@ -164,7 +164,7 @@ static void build_id_read(struct procmap *p, struct vma *v)
 	v->build_id = segs.build_id;
 	if (fstat(fd, &st))
 		return;
-	v->ctime_ns = (uint64_t)st.st_ctim.tv_sec * NSEC_PER_SEC + (uint64_t)st.st_ctim.tv_nsec;
+	v->ctime_ns = timespec_ns(&st.st_ctim);
 	v->is_id_of_inode =
 		st.st_ino == v->ino && DEV(major(st.st_dev), minor(st.st_dev)) == v->dev;
 }

@@ -54,7 +54,7 @@ static uint64_t cpu_now_ns(void)
 	struct timespec t;
 
 	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-	return (uint64_t)t.tv_sec * NSEC_PER_SEC + (uint64_t)t.tv_nsec;
+	return timespec_ns(&t);
 }
 
 static void job_do(struct job *j)
