@@ -226,6 +226,7 @@ struct bstack_step {
 #define BSTACK_SAMPLE_TRUNCATED 1U /* the walk reached BSTACK_FRAMES */
 #define BSTACK_SAMPLE_STEADY    2U /* mm.seq holds: no mapping changed while the stack was taken */
 #define BSTACK_SAMPLE_KEY       4U /* it was looked up among the known stacks */
+#define BSTACK_SAMPLE_VMAS      8U /* vmas tells of all of user_ips: where it has none, there is none */
 
 /*
  * An address space at one moment. seq is its mm_lock_seq, which changes with each writer of mmap_lock: two
@@ -272,8 +273,8 @@ struct bstack_vma {
 	__u64 start, end;
 	__u64 off; /* in the file, of start */
 	struct bstack_file file;
-	__u32 kind; /* enum bstack_vma_kind */
-	__u32 unused;
+	__u32 kind;       /* enum bstack_vma_kind */
+	__u32 is_in_flux; /* a writer was at it: it proves nothing, but what it contradicts is not so */
 };
 #define BSTACK_VMAS_MAX 8 /* of one stack */
 
@@ -289,7 +290,7 @@ static inline int bstack_vma_same(const struct bstack_vma *a, const struct bstac
 	       bstack_file_same(&a->file, &b->file);
 }
 
-/* What the iterator over tasks is asked: the mappings at these addresses. found[i].end 0: no executable one. */
+/* What the iterator over tasks is asked: the mappings at these addresses. found[i].end 0: no executable one, or one in flux. */
 struct bstack_look {
 	__u32 cnt, unused;
 	__u64 addrs[BSTACK_VMAS_MAX];

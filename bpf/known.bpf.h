@@ -56,23 +56,36 @@ static __always_inline bool vma_holds(struct scratch *sc, struct mm_struct *mm, 
 		return false;
 	if (s->flags & BSTACK_SAMPLE_STEADY && v->seq == s->mm.seq)
 		return true;
-	if (!vma_at(mm, v->vma.start, sc->since, sc->node, &sc->vma, &seq) ||
+	if (vma_at(mm, v->vma.start, sc->since, sc->node, &sc->vma, &seq) != VMA_HERE ||
 	    !bstack_vma_same(&sc->vma, &v->vma))
 		return false;
 	v->seq = seq;
 	return true;
 }
 
-/* Are all mappings of a slot where they were? */
+struct hold_ctx {
+	struct scratch *sc;
+	struct mm_struct *mm;
+	const struct bstack_known *k;
+};
+
+static long hold_step(u32 i, struct hold_ctx *c)
+{
+	if (i < BSTACK_VMAS_MAX && vma_holds(c->sc, c->mm, c->k->vmas[i]))
+		return 0;
+	c->sc->is_moved = 1;
+	return 1;
+}
+
+/* Are all mappings of a slot where they were? By bpf_loop(): of eight in a row the verifier would look at each. */
 static __always_inline bool vmas_hold(struct scratch *sc, struct mm_struct *mm,
 				      const struct bstack_known *k)
 {
-	u32 i;
+	struct hold_ctx c = { .sc = sc, .mm = mm, .k = k };
 
-	for (i = 0; i < BSTACK_VMAS_MAX; i++)
-		if (i >= k->vma_cnt || !vma_holds(sc, mm, k->vmas[i]))
-			break;
-	return i && i >= k->vma_cnt;
+	sc->is_moved = !k->vma_cnt;
+	bpf_loop(k->vma_cnt, hold_step, &c, 0);
+	return !sc->is_moved;
 }
 
 /* True: the sample is counted. */
@@ -105,8 +118,6 @@ struct vmas_ctx {
 	struct scratch *sc;
 	struct mm_struct *mm;
 	u32 ips_off;
-	u32 unknown;    /* some address is, or may be, in a file that is not known */
-	u64 start, len; /* of the last address */
 };
 
 static __always_inline bool is_unknown_file(const struct bstack_vma *v)
@@ -117,33 +128,48 @@ static __always_inline bool is_unknown_file(const struct bstack_vma *v)
 static long vmas_step(u32 i, struct vmas_ctx *c)
 {
 	struct bstack_sample *s = &c->sc->sample;
-	u32 ip_at = c->ips_off + i * 8, cnt = s->vma_cnt;
+	u32 ip_at, cnt = s->vma_cnt;
+	struct bstack_vma *v;
 	u64 ip, seq;
 
+	if (i >= s->user_cnt) {
+		/* A second look at those: a writer may have been in the middle of the tree. */
+		if (!c->sc->is_missed || cnt >= BSTACK_VMAS_MAX)
+			return 1;
+		i -= s->user_cnt;
+	}
+	ip_at = c->ips_off + i * 8;
 	if (ip_at > BSTACK_SAMPLE_DATA_MAX - 8)
 		return 1;
 	ip = *(u64 *)(c->sc->data + ip_at);
-	if (ip - c->start < c->len)
-		return 0;
 	for (u32 k = 0; k < BSTACK_VMAS_MAX; k++) {
-		const struct bstack_vma *v = &c->sc->vmas[k];
-
-		if (k >= cnt)
-			break;
-		if (ip < v->start || ip >= v->end)
-			continue;
-		c->start = v->start;
-		c->len = v->end - v->start;
-		return 0;
+		v = &c->sc->vmas[k];
+		if (ip >= v->start && ip < v->end)
+			return 0;
 	}
 	if (cnt >= BSTACK_VMAS_MAX) {
-		c->unknown = 1;
+		c->sc->is_untold = 1;
+		s->flags &= ~BSTACK_SAMPLE_VMAS;
 		return 1;
 	}
-	if (!vma_at(c->mm, ip, c->sc->since, c->sc->node, &c->sc->vmas[cnt], &seq))
+	v = &c->sc->vmas[cnt];
+	switch (vma_at(c->mm, ip, c->sc->since, c->sc->node, v, &seq)) {
+	case VMA_UNREAD:
+		c->sc->is_untold = 1;
+		s->flags &= ~BSTACK_SAMPLE_VMAS;
 		return 0;
-	if (is_unknown_file(&c->sc->vmas[cnt])) {
-		c->unknown = 1;
+	case VMA_NONE:
+		v->end = 0;
+		c->sc->is_missed = 1;
+		return 0;
+	case VMA_IN_FLUX:
+		v->is_in_flux = 1;
+		c->sc->is_untold = 1;
+		break;
+	case VMA_HERE:
+		if (!is_unknown_file(v))
+			break;
+		c->sc->is_untold = 1;
 		c->sc->is_unknown = !settings.has_rows;
 	}
 	s->vma_cnt = cnt + 1;
@@ -151,18 +177,22 @@ static long vmas_step(u32 i, struct vmas_ctx *c)
 }
 
 /*
- * The mappings that the user's addresses at data[off] are in, those that can be told. They go with every record, however
- * full the ring buffer is: without them code moved by mremap() would be taken for what was there before. True: a build-id
- * stack would tell no more than they do.
+ * The mappings that the user's addresses at data[off] are in. They go with every record, however full the ring buffer is:
+ * without them code moved by mremap() would be taken for what was there before. sc->is_untold: a
+ * build-id stack may tell more than they do.
  */
-static __always_inline bool vmas_read(struct scratch *sc, struct mm_struct *mm, u32 off)
+static __always_inline void vmas_read(struct scratch *sc, struct mm_struct *mm, u32 off)
 {
 	struct vmas_ctx c = { .sc = sc, .mm = mm, .ips_off = off };
 
+	sc->is_untold = 1;
 	if (!has_vmas())
-		return false;
-	bpf_loop(sc->sample.user_cnt, vmas_step, &c, 0);
-	return !c.unknown;
+		return;
+	for (u32 k = 0; k < BSTACK_VMAS_MAX; k++)
+		sc->vmas[k].end = 0;
+	sc->is_missed = sc->is_untold = 0;
+	sc->sample.flags |= BSTACK_SAMPLE_VMAS;
+	bpf_loop(2 * sc->sample.user_cnt, vmas_step, &c, 0);
 }
 
 #endif

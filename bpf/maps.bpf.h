@@ -79,6 +79,9 @@ struct scratch {
 	u64 since;    /* the sequence before the stack was read */
 	struct walk walk;
 	u32 is_unknown; /* some address is in a file that is not known */
+	u32 is_untold;  /* some address is, or may be, in a file that is not known */
+	u32 is_missed;  /* of some address no mapping was found */
+	u32 is_moved;   /* some mapping of a known stack is not where it was */
 	u32 is_busy;    /* with uprobes, whose programs may be preempted: see on_uprobe() */
 };
 struct {

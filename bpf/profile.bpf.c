@@ -101,8 +101,10 @@ static __always_inline u32 vmas_put(struct scratch *sc, u64 at)
 	struct bstack_sample *s = &sc->sample;
 
 	if (at > BSTACK_DATA_SZ - sizeof(sc->vmas) ||
-	    bpf_probe_read_kernel(sc->data + at, sizeof(sc->vmas), sc->vmas))
+	    bpf_probe_read_kernel(sc->data + at, sizeof(sc->vmas), sc->vmas)) {
 		s->vma_cnt = 0;
+		s->flags &= ~BSTACK_SAMPLE_VMAS;
+	}
 	return s->vma_cnt;
 }
 
@@ -209,9 +211,9 @@ static __always_inline bool user_read(void *ctx, bool is_perf_event, struct scra
 	struct bstack_sample *s = &sc->sample;
 	struct mm_struct *mm = task->mm;
 	struct lock_state before;
-	bool is_told = false;
 
 	sc->is_unknown = 0;
+	sc->is_untold = 1;
 	if (!mm) {
 		if (!settings.has_rows)
 			user_by_fp(ctx, sc, off);
@@ -231,12 +233,12 @@ static __always_inline bool user_read(void *ctx, bool is_perf_event, struct scra
 	} else if (settings.has_known && s->user_cnt) {
 		if (!s->stack_sz && known_count(sc, mm, c))
 			return true;
-		is_told = vmas_read(sc, mm, off);
+		vmas_read(sc, mm, off);
 		/* Those of the same sequence, then, as all else. */
 		if (s->flags & BSTACK_SAMPLE_STEADY)
 			steady_check(s, mm, &before);
 	}
-	if (!settings.has_rows && s->user_cnt && !is_told) {
+	if (!settings.has_rows && s->user_cnt && sc->is_untold) {
 		ids_read(ctx, sc, mm, off + s->user_cnt * 8);
 		if (s->flags & BSTACK_SAMPLE_STEADY)
 			steady_check(s, mm, &before);
@@ -331,7 +333,7 @@ static __always_inline bool look_at(u32 i, struct mm_struct *mm, u64 since)
 
 	if (!l || i >= l->cnt)
 		return false;
-	if (!vma_at(mm, l->addrs[i], since, l->node, &l->found[i], &seq))
+	if (vma_at(mm, l->addrs[i], since, l->node, &l->found[i], &seq) != VMA_HERE)
 		l->found[i].end = 0;
 	return true;
 }

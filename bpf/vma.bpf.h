@@ -76,15 +76,16 @@ static long tree_step(u32 unused, struct tree_walk *w)
 	return w->is_found;
 }
 
-/* What the tree has at addr: a vm_area_struct, or 0. node: NODE_SZ bytes of scratch. */
-static __always_inline u64 tree_find(struct mm_struct *mm, u64 addr, u64 *node)
+/* *ret: what the tree has at addr, a vm_area_struct or 0. False: it is no tree that we can read. node: NODE_SZ bytes of scratch. */
+static __always_inline bool tree_find(struct mm_struct *mm, u64 addr, u64 *node, u64 *ret)
 {
 	struct tree_walk w = { .node = node, .addr = addr, .at = (u64)mm->mm_mt.ma_root };
 
 	if (!IS_NODE(w.at))
-		return 0; /* fewer than two mappings */
+		return false; /* fewer than two mappings */
 	bpf_loop(TREE_LEVELS, tree_step, &w, 0);
-	return w.is_found ? w.at : 0;
+	*ret = w.at;
+	return w.is_found;
 }
 
 static __always_inline u64 ctime_ns(struct inode *inode)
@@ -132,12 +133,19 @@ static __always_inline void vma_file_read(struct file *file, struct bstack_vma *
 	ret->file.ctime_ns = ctime_ns(inode);
 }
 
+enum vma_state {
+	VMA_UNREAD,  /* nobody knows */
+	VMA_NONE,    /* none, or none that is executable */
+	VMA_IN_FLUX, /* *ret, but a writer has marked it, or did while it was read */
+	VMA_HERE,    /* *ret, unchanged since `since` */
+};
+
 /*
- * The executable mapping at addr, unchanged since the sequence `since` of a moment ago. False: there is none, or it was
- * changed since, or just is. *ret_seq: the sequence in which this was so, or BSTACK_KNOWN_NONE.
+ * The executable mapping at addr, `since` being the sequence of a moment ago. *ret_seq, with VMA_HERE: the sequence in which
+ * this was so, or BSTACK_KNOWN_NONE.
  */
-static __always_inline bool vma_at(struct mm_struct *mm, u64 addr, u64 since, u64 *node,
-				   struct bstack_vma *ret, u64 *ret_seq)
+static __always_inline enum vma_state vma_at(struct mm_struct *mm, u64 addr, u64 since, u64 *node,
+					     struct bstack_vma *ret, u64 *ret_seq)
 {
 	struct lock_state before, now, after;
 	struct vm_area_struct *vma;
@@ -145,37 +153,38 @@ static __always_inline bool vma_at(struct mm_struct *mm, u64 addr, u64 since, u6
 	u64 at;
 
 	lock_state_read(mm, &before);
-	at = tree_find(mm, addr, node);
+	if (!tree_find(mm, addr, node, &at))
+		return VMA_UNREAD;
 	if (!at)
-		return false;
+		return VMA_NONE;
 	vma = AS(vm_area_struct, at);
 	mark = ((struct vm_area_struct___6_4 *)vma)->vm_lock_seq;
 	BARRIER();
 	lock_state_read(mm, &now);
-	if (mark - (u32)since <= (u32)now.seq - (u32)since) /* the mark of a writer of meanwhile */
-		return false;
 	BARRIER();
 	ret->start = vma->vm_start;
 	ret->end = vma->vm_end;
 	ret->off = vma->vm_pgoff << 12;
 	ret->kind = BSTACK_VMA_OTHER;
 	__builtin_memset(&ret->file, 0, sizeof(ret->file));
-	ret->unused = 0;
+	ret->is_in_flux = 0;
 	if (vma->vm_file)
 		vma_file_read(vma->vm_file, ret);
 	else if (bpf_core_field_exists(mm->context.vdso) && ret->start == (u64)mm->context.vdso &&
 		 vma->vm_ops) /* else: memory put in its place */
 		ret->kind = BSTACK_VMA_VDSO;
-	if (!(vma->vm_flags & VM_EXEC) || (u64)vma->vm_mm != (u64)mm)
-		return false;
+	if (!(vma->vm_flags & VM_EXEC) || (u64)vma->vm_mm != (u64)mm || addr < ret->start ||
+	    addr >= ret->end)
+		return VMA_NONE;
 	BARRIER();
-	if (mark != ((struct vm_area_struct___6_4 *)vma)->vm_lock_seq)
-		return false;
+	if (mark - (u32)since <= (u32)now.seq - (u32)since || /* of a writer of meanwhile */
+	    mark != ((struct vm_area_struct___6_4 *)vma)->vm_lock_seq)
+		return VMA_IN_FLUX;
 	lock_state_read(mm, &after);
 	*ret_seq = before.seq == after.seq && is_steady(mm, &before) && is_steady(mm, &after)
 			   ? before.seq
 			   : BSTACK_KNOWN_NONE;
-	return ret->start <= addr && addr < ret->end;
+	return VMA_HERE;
 }
 
 static __always_inline bool has_vmas(void)

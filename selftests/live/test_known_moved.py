@@ -28,10 +28,10 @@ def leaves(folded):
     return found
 
 
-def swapped(kind, unwind, rounds, batches=1, pause_ms=0, share=0.1):
+def swapped(kind, unwind, rounds, batches=1, pause_ms=0, share=0.1, churn="map"):
     """Both libraries, `rounds` times each: the recording, whose calls were all told apart."""
     made = {n: int(share * calls) for n, calls in CALLS.items()}
-    args = [kind, rounds, batches, pause_ms, 1]
+    args = [kind, rounds, batches, pause_ms, churn]
     for name, calls in made.items():
         args += [ktap.fixture(f"bare_{name}.so"), calls]
     with temp_dir() as d:
@@ -40,7 +40,7 @@ def swapped(kind, unwind, rounds, batches=1, pause_ms=0, share=0.1):
     rec.exact()
     ktap.eq(rec.ledger["lost_ring"], 0, "lost")
     found = leaves(rec.folded)
-    what = f"calls, {kind}, {unwind}, unresolved {found.get('[unknown]')}"
+    what = f"calls, {kind}, {churn}, {unwind}, unresolved {found.get('[unknown]')}"
     # No event tells of mremap(): until the files are known, a stack may stay unresolved. It is never another's.
     missing = found.pop("[unknown]", 0) if kind == "mremap" else 0
     for name, calls in made.items():
@@ -72,6 +72,13 @@ def test_unmapped_and_mapped():
 
 def test_moved():
     check_way("mremap")
+
+
+def test_moved_while_forked():
+    """A fork marks all mappings of its parent: what a sample finds then may be about to change, or not."""
+    needs_sequence()
+    for unwind in ("rows", "fp"):
+        swapped("mremap", unwind, 300 if truth.IS_SLOW else 1500, churn="fork")
 
 
 def test_protected():
@@ -113,7 +120,7 @@ def test_more_events_than_the_side_band_holds():
     """bstack is stopped while code is replaced so often that its side band runs full. The kernel tells of what was lost
     with the next event that finds room, which comes much later: what is known by then of mappings holds for nothing."""
     calls, rounds = 2, 6000
-    way = ["over", rounds, 1, 0, 0, ktap.fixture("bare_a.so"), calls, ktap.fixture("bare_b.so"), calls]
+    way = ["over", rounds, 1, 0, "none", ktap.fixture("bare_a.so"), calls, ktap.fixture("bare_b.so"), calls]
     swaps = " ".join(map(str, [ktap.fixture("swapways"), *way]))
     no_events = "i=0; while [ $i -lt 300000 ]; do i=$((i + 1)); done"
     # Where room is left for a shorter event the kernel tells sooner. Forks before the first mapping shift what is left.

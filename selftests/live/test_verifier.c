@@ -32,6 +32,8 @@ static const struct variant {
 } variants[] = {
 	{ "rows", { .has_rows = 1 } },
 	{ "fp", {} },
+	{ "rows-known", { .has_rows = 1, .has_known = 1 } },
+	{ "fp-known", { .has_known = 1 } },
 	{ "everything",
 	  { .target = BSTACK_TARGET_CGROUP,
 	    .self_tgid = 1,
@@ -40,6 +42,7 @@ static const struct variant {
 	    .has_kernel = 1,
 	    .has_cpu_filter = 1,
 	    .has_rows = 1,
+	    .has_known = 1,
 	    .wakeup_sz = 1 } },
 };
 

@@ -599,6 +599,138 @@ static void with_build_id(void)
 	}
 }
 
+/* A sample of this process, by itself: what its frame comes to. */
+static struct resolved_frame alone(const struct raw_sample *s, bool is_learned)
+{
+	struct resolved_frame f;
+	struct made m;
+
+	open_with(&m, &libc_vma);
+	if (is_learned)
+		sample(&m, (uint32_t)getpid(), 40, code(), &libc_vma);
+	CHECK_EQ(resolver_sample(m.r, s), 0);
+	CHECK_EQ(resolver_advance(m.r, 60), 0);
+	CHECK_EQ(resolver_finish(m.r), 0);
+	CHECK_EQ(m.cnt, is_learned + 1);
+	f = m.got[is_learned].f[0];
+	made_close(&m);
+	return f;
+}
+
+static bool setup_flux(struct bstack_vma *ret, uint64_t *ret_ip)
+{
+	if (!setup())
+		return false;
+	*ret = libc_vma;
+	ret->is_in_flux = true;
+	*ret_ip = code();
+	return true;
+}
+
+/* A mapping that a writer was at proves nothing and teaches nothing; an answer that it contradicts is not taken. */
+static void in_flux(void)
+{
+	struct bstack_vma flux;
+	uint64_t ip = 0;
+	struct raw_sample s = made_raw((uint32_t)getpid(), 50, &ip, 1, NULL);
+	struct resolved_frame f;
+
+	if (!setup_flux(&flux, &ip))
+		return;
+	s.vmas = &flux;
+	s.vma_cnt = 1;
+	for (int i = 0; i < 4; i++) {
+		flux.off = libc_vma.off + (i & 1 ? 0x1000 : 0);
+		f = alone(&s, i & 2);
+		CHECK_EQ(looks.calls, i & 2 ? 1 : 0);
+		CHECK_EQ(f.evidence, i & 1 ? EVID_NONE : EVID_QUERY);
+		CHECK_EQ(f.reason, i & 1 ? REASON_CONFLICT : REASON_NO);
+	}
+}
+
+/* Of a file that is known it is that file, or nothing: what the stream says of another with the same offset is not taken. */
+static void in_flux_of_a_known_file(void)
+{
+	struct bstack_vma flux;
+	uint64_t ip = 0;
+	struct raw_sample s = made_raw(NOBODY, 50, &ip, 1, NULL);
+	struct made m;
+
+	if (!setup_flux(&flux, &ip))
+		return;
+	s.vmas = &flux;
+	s.vma_cnt = 1;
+	for (int i = 0; i < 2; i++) {
+		struct map_event e = { .kind = MAP_EVENT_MMAP,
+				       .time_ns = 10,
+				       .pid = NOBODY,
+				       .start = flux.start,
+				       .end = flux.end,
+				       .off = flux.off,
+				       .build_id = i ? libc.build_id : made_id(1),
+				       .vma_kind = VMA_FILE,
+				       .path = libc.path };
+
+		open_with(&m, &libc_vma);
+		sample(&m, (uint32_t)getpid(), 40, code(), &libc_vma);
+		CHECK_EQ(resolver_event(m.r, &e), 0);
+		CHECK_EQ(resolver_sample(m.r, &s), 0);
+		CHECK_EQ(resolver_advance(m.r, 60), 0);
+		CHECK_EQ(resolver_finish(m.r), 0);
+		CHECK_EQ(m.cnt, 2);
+		CHECK_EQ(m.got[1].f[0].evidence, i ? EVID_TIMELINE : EVID_NONE);
+		made_close(&m);
+	}
+}
+
+/* Code that was moved there, of which no event tells, is not garbage: the sample has its mapping. */
+static void in_flux_where_nothing_was_mapped(void)
+{
+	struct bstack_vma flux;
+	uint64_t ip = 0;
+	struct raw_sample s = made_raw(NOBODY, 50, &ip, 1, NULL);
+	struct made m;
+
+	if (!setup_flux(&flux, &ip))
+		return;
+	for (int i = 0; i < 2; i++) {
+		s.vmas = i ? &flux : NULL;
+		s.vma_cnt = (size_t)i;
+		open_with(&m, &libc_vma);
+		event(&m, MAP_EVENT_EXEC, 10, NOBODY, 0);
+		CHECK_EQ(resolver_sample(m.r, &s), 0);
+		CHECK_EQ(resolver_advance(m.r, 60), 0);
+		CHECK_EQ(resolver_finish(m.r), 0);
+		CHECK_EQ(m.cnt, 1);
+		CHECK_EQ(m.got[0].f[0].reason, i ? REASON_GONE : REASON_GARBAGE);
+		made_close(&m);
+	}
+}
+
+/* A file that is said to be where the sample has no mapping came later, unless the kernel read its build-id then. */
+static void nothing_was_there(void)
+{
+	struct raw_id id = { .is_valid = true };
+	uint64_t ip = 0;
+	struct raw_sample s = made_raw((uint32_t)getpid(), 50, &ip, 1, NULL);
+	struct resolved_frame f;
+
+	if (!setup())
+		return;
+	ip = code();
+	f = alone(&s, false);
+	CHECK_EQ(f.evidence, EVID_QUERY);
+	s.has_all_vmas = true;
+	f = alone(&s, false);
+	CHECK_EQ(f.evidence, EVID_NONE);
+	CHECK_EQ(f.reason, REASON_CONFLICT);
+	id.build_id = libc.build_id;
+	id.off = libc.seg_off + 0x100;
+	s.ids = &id;
+	f = alone(&s, false);
+	CHECK_EQ(f.evidence, EVID_KERNEL);
+}
+
 int main(int argc, char **argv)
 {
 	static const struct test tests[] = {
@@ -616,6 +748,10 @@ int main(int argc, char **argv)
 		TEST(rest_of_a_walk),
 		TEST(vdso),
 		TEST(with_build_id),
+		TEST(in_flux),
+		TEST(in_flux_of_a_known_file),
+		TEST(in_flux_where_nothing_was_mapped),
+		TEST(nothing_was_there),
 		{},
 	};
 

@@ -354,13 +354,14 @@ static size_t believable_cnt(struct builder *b, const struct resolved_sample *rs
 	return s->user_cnt;
 }
 
-/* Is this frame in one of the mappings that came with the sample? */
+/* Is this frame in one of the mappings that came with the sample, and will prove it again? */
 static bool is_in_vmas(const struct raw_sample *s, const struct resolved_frame *f)
 {
 	for (size_t i = 0; i < s->vma_cnt; i++)
 		if (f->ip >= s->vmas[i].start && f->ip < s->vmas[i].end)
-			return s->vmas[i].kind ==
-			       (f->evidence == EVID_VDSO ? BSTACK_VMA_VDSO : BSTACK_VMA_FILE);
+			return !s->vmas[i].is_in_flux &&
+			       s->vmas[i].kind == (f->evidence == EVID_VDSO ? BSTACK_VMA_VDSO
+									    : BSTACK_VMA_FILE);
 	return false;
 }
 

@@ -90,6 +90,7 @@ static int on_sample(void *ctx, const struct bstack_sample *s, size_t sz)
 		.rest = s->stack_sz ? &rest : NULL,
 		.vmas = s->vma_cnt ? vmas : NULL,
 		.vma_cnt = s->vma_cnt,
+		.has_all_vmas = s->flags & BSTACK_SAMPLE_VMAS,
 	};
 
 	(void)sz; /* checked by the session */

@@ -132,19 +132,29 @@ static const struct span *span_find(struct resolver *r, const struct process *p,
 	return id ? mapset_find(&p->maps, addr) : &nothing;
 }
 
-/* Can the sample's own mapping be this one? The stream does not show mremap(), so it may be wrong. */
-static bool is_agreed(const struct span *s, const struct bstack_vma *v, uint64_t ip)
+/*
+ * Can the mapping of this address be this one? The stream does not show mremap(), so it may be wrong; the sample's own
+ * mappings are of its moment, and so is a build-id.
+ */
+static bool is_agreed(struct resolver *r, const struct span *s, const struct raw_sample *raw,
+		      const struct raw_id *id, uint64_t ip)
 {
+	const struct bstack_vma *v = sample_vma(raw, ip);
 	bool is_file = s->kind == VMA_FILE || s->kind == VMA_SHARED_ANON;
+	uint32_t module;
 
 	if (!v)
-		return true;
+		return !is_file || !raw->has_all_vmas || (id && id->is_valid);
 	if (is_file != (v->kind == BSTACK_VMA_FILE))
 		return false;
 	if (!is_file)
 		return true;
-	return s->off + (ip - s->start) == v->off + (ip - v->start) &&
-	       (!s->ino || (s->dev == v->file.dev && s->ino == v->file.ino));
+	if (s->off + (ip - s->start) != v->off + (ip - v->start) ||
+	    (s->ino && (s->dev != v->file.dev || s->ino != v->file.ino)))
+		return false;
+	module = files_module(r, v);
+	return module == UINT32_MAX || s->kind != VMA_FILE || s->module == module ||
+	       !r->modules[s->module].build_id.sz;
 }
 
 bool frame_decide(struct resolver *r, struct process *p, const struct raw_id *id,
@@ -152,7 +162,7 @@ bool frame_decide(struct resolver *r, struct process *p, const struct raw_id *id
 {
 	struct span made;
 	const struct span *s = span_find(r, p, raw, id, f->ip, &made);
-	const struct bstack_vma *v = sample_vma(raw, f->ip);
+	const struct bstack_vma *v;
 
 	if (f->ip < PAGE_SZ || f->ip >= USER_END) {
 		unresolved(f, REASON_GARBAGE);
@@ -164,7 +174,7 @@ bool frame_decide(struct resolver *r, struct process *p, const struct raw_id *id
 	if (!s ||
 	    s->since_ns > raw->time_ns) /* a sample that came late meets a newer mapping: ask */
 		return false;
-	if (!is_agreed(s, v, f->ip))
+	if (!is_agreed(r, s, raw, id, f->ip))
 		return false;
 	if (id && id->is_valid) {
 		bool is_decided = decide_valid(r, s, id, f);
@@ -180,7 +190,9 @@ bool frame_decide(struct resolver *r, struct process *p, const struct raw_id *id
 		f->fallback = fallback_of(r, s);
 	decide_ip(r, s, f);
 	/* The stream tells no inode: another file may have been moved there. */
-	f->is_decided = v && s->kind == VMA_FILE && s->evidence == EVID_TIMELINE;
+	v = sample_vma(raw, f->ip);
+	f->is_decided = v && s->kind == VMA_FILE && s->evidence == EVID_TIMELINE &&
+			files_module(r, v) == UINT32_MAX;
 	return !f->is_decided;
 }
 
@@ -193,7 +205,7 @@ static void settle_alone(struct resolver *r, const struct process *p, const stru
 	uint32_t module;
 
 	if (s && s->kind == VMA_FILE && s->since_ns <= time_ns && !(id && id->is_valid) &&
-	    is_agreed(s, sample_vma(raw, f->ip), f->ip)) {
+	    is_agreed(r, s, raw, id, f->ip)) {
 		decide_file(r, s, f);
 		f->fallback = id ? FFB_UNKNOWN : f->fallback;
 		return;
@@ -209,8 +221,8 @@ static void settle_alone(struct resolver *r, const struct process *p, const stru
 		return;
 	}
 	f->kind = VMA_HOLE;
-	if (!s && p && p->is_followed && p->since_ns <= time_ns &&
-	    p->is_gone) { /* nothing executable was ever mapped there */
+	if (!s && p && p->is_followed && p->since_ns <= time_ns && p->is_gone &&
+	    !sample_vma(raw, f->ip)) { /* nothing executable was ever mapped there */
 		unresolved(f, REASON_GARBAGE);
 		f->fallback = !id ? f->fallback : id->is_valid ? FFB_BAD_OFFSET : FFB_NO_VMA;
 		return;
@@ -223,17 +235,16 @@ static void settle_alone(struct resolver *r, const struct process *p, const stru
 void frame_settle(struct resolver *r, const struct process *p, const struct raw_id *id,
 		  const struct raw_sample *raw, const struct answer *a, struct resolved_frame *f)
 {
-	const struct bstack_vma *v = sample_vma(raw, f->ip);
 	bool is_of_then = a && !a->is_void && a->from_ns <= raw->time_ns;
 
-	if (f->is_decided &&
-	    (!is_of_then || (is_agreed(&a->span, v, f->ip) && a->span.module == f->module)))
+	if (f->is_decided && (!is_of_then || (is_agreed(r, &a->span, raw, id, f->ip) &&
+					      a->span.module == f->module)))
 		return;
 	if (!a) {
 		settle_alone(r, p, id, raw, f);
 		return;
 	}
-	if (!is_of_then || !is_agreed(&a->span, v, f->ip)) {
+	if (!is_of_then || !is_agreed(r, &a->span, raw, id, f->ip)) {
 		f->kind = VMA_HOLE;
 		unresolved(f, REASON_CONFLICT);
 		if (id)

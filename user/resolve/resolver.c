@@ -307,6 +307,7 @@ static bool rest_step(struct resolver *r, struct pending *s)
 	}
 	s->ips[cnt] = s->rest.state.ip;
 	s->raw.user_cnt++;
+	s->raw.has_all_vmas = false;
 	frame_init(s, cnt, s->rest.state.is_caller);
 	return true;
 }

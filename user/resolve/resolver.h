@@ -77,6 +77,7 @@ struct raw_sample {
 	const struct bstack_vma
 		*vmas; /* mappings that user_ips are in, as far as they were found */
 	size_t vma_cnt;
+	bool has_all_vmas; /* where there is none in vmas, there was no executable one */
 };
 
 enum map_event_kind {

@@ -134,6 +134,8 @@ int files_learn(struct resolver *r, const struct raw_sample *s);
 int files_learn_all(struct resolver *r, const struct process *p);
 /* The sample's own mapping of addr, or NULL. */
 const struct bstack_vma *sample_vma(const struct raw_sample *s, uint64_t addr);
+/* What file a mapping is of: a module, or UINT32_MAX where that is not known. */
+uint32_t files_module(struct resolver *r, const struct bstack_vma *v);
 /* What the sample's own mappings prove about addr. False: nothing. */
 bool files_prove(struct resolver *r, const struct raw_sample *s, uint64_t addr, struct span *ret);
 

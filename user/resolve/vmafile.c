@@ -182,7 +182,7 @@ int files_learn(struct resolver *r, const struct raw_sample *s)
 		const struct bstack_vma *v = &s->vmas[i];
 		struct known_file *f;
 
-		if (v->kind != BSTACK_VMA_FILE)
+		if (v->kind != BSTACK_VMA_FILE || v->is_in_flux)
 			continue;
 		err = file_get(r, &v->file, &f);
 		if (err)
@@ -279,12 +279,18 @@ const struct bstack_vma *sample_vma(const struct raw_sample *s, uint64_t addr)
 	return NULL;
 }
 
+uint32_t files_module(struct resolver *r, const struct bstack_vma *v)
+{
+	const struct known_file *f = v->kind == BSTACK_VMA_FILE ? file_find(r, &v->file) : NULL;
+
+	return f ? f->module : UINT32_MAX;
+}
+
 bool files_prove(struct resolver *r, const struct raw_sample *s, uint64_t addr, struct span *ret)
 {
 	const struct bstack_vma *v = sample_vma(s, addr);
-	const struct known_file *f;
 
-	if (!v || v->kind == BSTACK_VMA_OTHER)
+	if (!v || v->is_in_flux || v->kind == BSTACK_VMA_OTHER)
 		return false;
 	*ret = (struct span){ .start = v->start,
 			      .end = v->end,
@@ -294,8 +300,7 @@ bool files_prove(struct resolver *r, const struct raw_sample *s, uint64_t addr, 
 			      .evidence = EVID_PROVEN };
 	if (v->kind == BSTACK_VMA_VDSO)
 		return true;
-	f = file_find(r, &v->file);
 	ret->kind = VMA_FILE;
-	ret->module = f ? f->module : UINT32_MAX;
+	ret->module = files_module(r, v);
 	return ret->module != UINT32_MAX;
 }
