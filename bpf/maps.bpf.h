@@ -78,11 +78,11 @@ struct scratch {
 	u64 node[32]; /* of a maple tree */
 	u64 since;    /* the sequence before the stack was read */
 	struct walk walk;
-	u32 is_unknown; /* some address is in a file that is not known */
-	u32 is_untold;  /* some address is, or may be, in a file that is not known */
-	u32 is_missed;  /* of some address no mapping was found */
-	u32 is_moved;   /* some mapping of a known stack is not where it was */
-	u32 is_busy;    /* with uprobes, whose programs may be preempted: see on_uprobe() */
+	u32 is_unknown; /* some address is in a file that is not known: the reader is woken to learn it */
+	u32 is_untold; /* the mappings that were found do not tell all that a build-id stack may */
+	u32 is_missed; /* of some address no mapping was found */
+	u32 is_moved;  /* some mapping of a known stack is not where it was */
+	u32 is_busy;   /* with uprobes, whose programs may be preempted: see on_uprobe() */
 };
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);

@@ -54,6 +54,11 @@ static __always_inline void sample_init(struct bstack_sample *s, struct task_str
 	bpf_get_current_comm(s->comm, sizeof(s->comm));
 }
 
+static __always_inline bool is_in_user_mode(const struct bpf_perf_event_data *ctx)
+{
+	return IS_USER(ctx->regs);
+}
+
 /* Read a stack of addresses to data[off]; the number of frames, 0 when there is none. */
 static __always_inline u32 ips_read(void *ctx, struct scratch *sc, u32 off, u64 flags)
 {
@@ -181,7 +186,7 @@ static __always_inline void user_by_rows(struct scratch *sc, struct task_struct 
 
 static __always_inline bool regs_read(void *ctx, bool is_perf_event, struct unwind_state *ret)
 {
-	if (is_perf_event && IS_USER(((struct bpf_perf_event_data *)ctx)->regs)) {
+	if (is_perf_event && is_in_user_mode(ctx)) {
 		REGS_COPY(ret, ((struct bpf_perf_event_data *)ctx)->regs);
 		return true;
 	}
@@ -262,7 +267,8 @@ static __always_inline int sample_take(void *ctx, bool is_perf_event, u64 weight
 		return 0; /* cannot be: there is one for each CPU */
 	c->fired++;
 	sample_init(&sc->sample, task, pid, tid, weight);
-	if (settings.has_kernel)
+	/* An event in user mode has none, and the call costs as much as ten frames. */
+	if (settings.has_kernel && !(is_perf_event && is_in_user_mode(ctx)))
 		sc->sample.kernel_cnt = ips_read(ctx, sc, 0, 0);
 	off = sc->sample.kernel_cnt * 8;
 	if (user_read(ctx, is_perf_event, sc, task, c, off))
