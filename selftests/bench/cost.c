@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * cost - nanoseconds a run of one of cost.bpf.c's programs, in hard interrupts of a process.
- * cost PROGRAM PID SECONDS HZ; prints the mean. Without arguments: says "ready", and the kernel counts the time of
- * BPF programs (Linux 5.8) until standard input ends.
+ * cost - nanoseconds a run of one of cost.bpf.c's programs, in hard interrupts of a process, or at its calls of getpid().
+ * cost PROGRAM PID SECONDS HZ; prints the mean. HZ 0: at calls. Without arguments: says "ready", and the kernel counts the
+ * time of BPF programs (Linux 5.8) until standard input ends.
  */
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
@@ -15,20 +15,31 @@
 
 #include "cost.skel.h"
 
-int main(int argc, char **argv)
+static struct bpf_link *attach(struct bpf_program *prog, pid_t pid, uint64_t hz)
 {
 	struct perf_event_attr attr = {
 		.size = sizeof(attr),
 		.type = PERF_TYPE_SOFTWARE,
 		.config = PERF_COUNT_SW_CPU_CLOCK,
 		.freq = 1,
+		.sample_freq = hz,
 	};
+	int fd;
+
+	if (!hz)
+		return bpf_program__attach(prog);
+	fd = (int)syscall(SYS_perf_event_open, &attr, pid, -1, -1, PERF_FLAG_FD_CLOEXEC);
+	return fd >= 0 ? bpf_program__attach_perf_event(prog, fd) : NULL;
+}
+
+int main(int argc, char **argv)
+{
 	struct bpf_prog_info info = {};
 	uint32_t len = sizeof(info);
 	struct bpf_program *prog;
 	struct bpf_link *link;
 	struct cost_bpf *skel;
-	int fd, stats_fd = bpf_enable_stats(BPF_STATS_RUN_TIME);
+	int stats_fd = bpf_enable_stats(BPF_STATS_RUN_TIME);
 
 	if (stats_fd < 0) {
 		perror("cost: cannot have the time of BPF programs counted");
@@ -48,9 +59,7 @@ int main(int argc, char **argv)
 	if (cost_bpf__load(skel))
 		return 1;
 	prog = bpf_object__find_program_by_name(skel->obj, argv[1]);
-	attr.sample_freq = (uint64_t)atoi(argv[4]);
-	fd = (int)syscall(SYS_perf_event_open, &attr, atoi(argv[2]), -1, -1, PERF_FLAG_FD_CLOEXEC);
-	link = prog && fd >= 0 ? bpf_program__attach_perf_event(prog, fd) : NULL;
+	link = prog ? attach(prog, atoi(argv[2]), (uint64_t)atoi(argv[4])) : NULL;
 	if (!link) {
 		perror("cost: cannot attach");
 		return 1;

@@ -90,7 +90,7 @@ def cost_once(way, pid, refusal):
 def cost_at(depth, libs, refusal):
     """{way: median} below a stack of that depth."""
     figures = {way: [] for way in COST_WAYS}
-    proc = truth.start("deep", 600, depth - 4, *libs, preexec_fn=alone_on_its_cpu)
+    proc = truth.start("deep", 600, depth - 4, "spin", *libs, preexec_fn=alone_on_its_cpu)
     try:
         for _ in range(ROUNDS):
             for way in COST_WAYS:
@@ -99,6 +99,28 @@ def cost_at(depth, libs, refusal):
         proc.kill()
         proc.wait()
     return {way: statistics.median(v) for way, v in figures.items()}
+
+
+def cost_at_calls():
+    """Of a program that makes calls without end: {way: median}, below a stack of the greatest depth, in two libraries. A
+    hundred times as many events as by the clock, and no hypervisor that sees each, tell more exactly."""
+    ways = {"raw_walk_call": [], "build_id_helper_call": [], "fp": [], "rows": []}
+    libs = [ktap.fixture("deep_a.so"), ktap.fixture("deep_b.so")]
+    proc = truth.start("deep", 600, COST_DEPTHS[-1] - 4, "call", *libs, preexec_fn=alone_on_its_cpu)
+    try:
+        for _ in range(ROUNDS):
+            for way, figures in ways.items():
+                if way.endswith("_call"):
+                    figures.append(float(subprocess.run([os.path.join(ktap.build_dir(), "bench/cost"), way, str(proc.pid), "1",
+                                                         "0"], stdout=subprocess.PIPE, check=True).stdout))
+                    continue
+                led = truth.record(DIR, f"--unwind={way}", "-e", "syscalls:sys_enter_getpid", "-d", 1, "-p", proc.pid)[0].ledger
+                assert led["counted"] > 0.9 * led["fired"] > 0.9 * 0.99 * led["bpf_runs"], led
+                figures.append(led["bpf_ns"] / led["bpf_runs"])
+    finally:
+        proc.kill()
+        proc.wait()
+    return {way: statistics.median(v) for way, v in ways.items()}
 
 
 def bpf_cost():
@@ -119,8 +141,12 @@ def bpf_cost():
                     f"{mid['build_id_helper']:.0f} ns", f"{mid['rows'] / mid['raw_walk']:.2f} x raw")
                 row("the same, a known stack", f"{mid['rows known']:.0f} ns",
                     f"by frame pointer {mid['fp known']:.0f} ns", f"{mid['fp known'] / mid['raw_walk']:.2f} x raw")
+        calls = cost_at_calls()
     finally:
         stats.communicate()
+    row(f"BPF a known stack at a call, depth {high}, two alternating", f"{calls['rows']:.0f} ns",
+        f"by frame pointer {calls['fp']:.0f} ns; raw walk {calls['raw_walk_call']:.0f} ns, kernel helper "
+        f"{calls['build_id_helper_call']:.0f} ns", f"{calls['fp'] / calls['raw_walk_call']:.2f} x raw")
     for count, text in COST_LIBS:
         more = {way: (mids[high, count][way] - mids[low, count][way]) / (high - low) for way in COST_WAYS}
         row(f"BPF a frame more, {text}", f"{more['rows']:.0f} ns",
