@@ -13,7 +13,7 @@ $(O)/asan/%.o: %.c | $(USER_GEN)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(ASAN_CFLAGS) $(USER_CFLAGS) -Iselftests -MMD -MP -c $< -o $@
 
-$(O)/asan/user/collect/session.o $(O)/asan/user/collect/skel.o: $(BPF_SKELS)
+$(O)/asan/user/collect/session.o $(O)/asan/user/collect/shared.o $(O)/asan/user/collect/skel.o: $(BPF_SKELS)
 $(O)/asan/bstack: $(ASAN_ALL_OBJS)
 	$(say) LD $@
 	$(Q)$(CC) $(ASAN_CFLAGS) -o $@ $^ $(USER_LIBS)

@@ -30,7 +30,7 @@ $(O)/user/%.o: user/%.c | $(USER_GEN) $(BPF_SKELS)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(CFLAGS) $(USER_CFLAGS) -MMD -MP -c $< -o $@
 
-$(O)/user/collect/session.o $(O)/user/collect/skel.o: $(BPF_SKELS)
+$(O)/user/collect/session.o $(O)/user/collect/shared.o $(O)/user/collect/skel.o: $(BPF_SKELS)
 
 $(O)/bstack: $(USER_OBJS)
 	$(say) LD $@

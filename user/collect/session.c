@@ -2,6 +2,7 @@
 /* session.c - loads, attaches, reads, counts. See session.h. */
 #include "collect/session.h"
 #include "collect/features.h"
+#include "collect/shared.h"
 #include "collect/skel.h"
 
 #include <bpf/bpf.h>
@@ -12,7 +13,6 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
-#include <sys/mman.h>
 #include <sys/random.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -25,7 +25,6 @@
 #define ARRIVAL_NS (100 * 1000000ULL)
 #define TIDS_MAX   65536
 #define BATCH_CNT  1024 /* records a poll: the side band and the tables must not wait for more */
-#define ARRAYS_CNT 8    /* shared with BPF */
 
 struct cpu_event {
 	uint32_t cpu;
@@ -46,13 +45,7 @@ struct session {
 	struct cpu_event *cpus;
 	size_t cpu_cnt, cpu_cap;
 	struct bpf_link *links[3];
-	struct unwind_maps unwind;
-	struct known_maps known;
-	struct bstack_look *look;
-	struct {
-		void *data;
-		size_t sz;
-	} arrays[ARRAYS_CNT]; /* mapped, behind unwind and known */
+	struct shared shared;
 	bool is_started;
 	bool has_hotplug; /* the set of CPUs must be followed */
 	char online[256]; /* as last read */
@@ -120,144 +113,6 @@ static int settings_fill(struct session *s, const struct session_opts *o, struct
 	return err ? error_errno(e, -err, "cannot set the sizes of the buffers") : 0;
 }
 
-#define RULES_PER_ROWS 64 /* rows share their rules: a file has some hundred */
-#define MODULES_MAX    8192
-#define MAPPINGS_CNT   (1 << 18)
-
-static int process_set(void *ctx, uint32_t pid, const struct bstack_process *p)
-{
-	struct session *s = ctx;
-
-	return bpf_map_update_elem(bpf_map__fd(s->skel->maps.processes), &pid, p, BPF_ANY) ? -errno
-											   : 0;
-}
-
-static int process_drop(void *ctx, uint32_t pid)
-{
-	struct session *s = ctx;
-
-	return bpf_map_delete_elem(bpf_map__fd(s->skel->maps.processes), &pid) ? -errno : 0;
-}
-
-static int inode_set(void *ctx, const struct bstack_inode *i, const struct bstack_inode_module *m)
-{
-	struct session *s = ctx;
-
-	return bpf_map_update_elem(bpf_map__fd(s->skel->maps.inodes), i, m, BPF_ANY) ? -errno : 0;
-}
-
-static int known_put(void *ctx, const struct bstack_key *key, uint32_t slot)
-{
-	struct session *s = ctx;
-
-	return bpf_map_update_elem(bpf_map__fd(s->skel->maps.known), key, &slot, BPF_ANY) ? -errno
-											  : 0;
-}
-
-static void known_drop(void *ctx, const struct bstack_key *key)
-{
-	struct session *s = ctx;
-
-	bpf_map_delete_elem(bpf_map__fd(s->skel->maps.known), key); /* absent: as wanted */
-}
-
-static int known_size(struct session *s, const struct session_opts *o, struct error *e)
-{
-	int err;
-
-	s->known = (struct known_maps){
-		.slot_cnt = o->known_cnt,
-		.vma_cnt = o->known_cnt,
-		.put = known_put,
-		.drop = known_drop,
-		.ctx = s,
-	};
-	err = bpf_map__set_max_entries(s->skel->maps.known, (uint32_t)o->known_cnt);
-	return err ? error_errno(e, -err, "cannot set the number of known stacks") : 0;
-}
-
-static void unwind_size(struct session *s, const struct session_opts *o)
-{
-	/* A row and its part of the index; rules are few */
-	size_t sz = o->rows_sz ? o->rows_sz : SESSION_ROWS_DEFAULT;
-	size_t rows =
-		sz / (BSTACK_ROWS_A_PAGE * sizeof(struct bstack_row) + sizeof(struct bstack_page)) *
-		BSTACK_ROWS_A_PAGE;
-
-	s->unwind = (struct unwind_maps){
-		.row_cnt = rows,
-		.page_cnt = rows / BSTACK_ROWS_A_PAGE,
-		.rule_cnt = rows / RULES_PER_ROWS,
-		.module_cnt = MODULES_MAX,
-		.mapping_cnt = MAPPINGS_CNT,
-		.process_set = process_set,
-		.process_drop = process_drop,
-		.inode_set = inode_set,
-		.ctx = s,
-	};
-}
-
-/* An array of BPF's that is memory of ours, too: BPF_F_MMAPABLE, Linux 5.5. cnt 0: not wanted. */
-struct shared_array {
-	struct bpf_map *map;
-	size_t cnt, elem_sz;
-	void *data_p;
-};
-
-static void shared_arrays(struct session *s, struct shared_array ret[ARRAYS_CNT])
-{
-	struct unwind_maps *u = &s->unwind;
-	const struct shared_array all[ARRAYS_CNT] = {
-		{ s->skel->maps.rows, u->row_cnt, sizeof(*u->rows), &u->rows },
-		{ s->skel->maps.pages, u->page_cnt, sizeof(*u->pages), &u->pages },
-		{ s->skel->maps.rules, u->rule_cnt, sizeof(*u->rules), &u->rules },
-		{ s->skel->maps.modules, u->module_cnt, sizeof(*u->modules), &u->modules },
-		{ s->skel->maps.mappings, u->mapping_cnt, sizeof(*u->mappings), &u->mappings },
-		{ s->skel->maps.known_slots, s->known.slot_cnt, sizeof(*s->known.slots),
-		  &s->known.slots },
-		{ s->skel->maps.known_vmas, s->known.vma_cnt, sizeof(*s->known.vmas),
-		  &s->known.vmas },
-		{ s->skel->maps.look, 1, sizeof(*s->look), &s->look },
-	};
-
-	memcpy(ret, all, sizeof(all));
-}
-
-static int arrays_size(struct session *s, struct error *e)
-{
-	struct shared_array all[ARRAYS_CNT];
-	int err = 0;
-
-	shared_arrays(s, all);
-	for (size_t i = 0; i < ARRAYS_CNT && !err; i++)
-		if (all[i].cnt)
-			err = bpf_map__set_max_entries(all[i].map, (uint32_t)all[i].cnt);
-	return err ? error_errno(e, -err, "cannot set the size of the unwind tables") : 0;
-}
-
-static int arrays_map(struct session *s, struct error *e)
-{
-	size_t page = (size_t)sysconf(_SC_PAGESIZE);
-	struct shared_array all[ARRAYS_CNT];
-
-	shared_arrays(s, all);
-	for (size_t i = 0; i < ARRAYS_CNT; i++) {
-		size_t sz = (all[i].cnt * all[i].elem_sz + page - 1) / page * page;
-		void *data;
-
-		if (!sz)
-			continue;
-		data = mmap(NULL, sz, PROT_READ | PROT_WRITE, MAP_SHARED, bpf_map__fd(all[i].map),
-			    0);
-		if (data == MAP_FAILED)
-			return error_errno(e, errno, "cannot map the unwind tables");
-		s->arrays[i].data = data;
-		s->arrays[i].sz = sz;
-		*(void **)all[i].data_p = data;
-	}
-	return 0;
-}
-
 int session_wake_on(struct session *s, int fd)
 {
 	struct epoll_event ev = { .events = EPOLLIN };
@@ -267,12 +122,12 @@ int session_wake_on(struct session *s, int fd)
 
 const struct known_maps *session_known_maps(struct session *s)
 {
-	return &s->known;
+	return &s->shared.known;
 }
 
 const struct unwind_maps *session_unwind_maps(struct session *s)
 {
-	return &s->unwind;
+	return &s->shared.unwind;
 }
 
 /* The program that takes the samples. */
@@ -298,12 +153,8 @@ static int load(struct session *s, const struct session_opts *o, struct error *e
 	if (!s->skel)
 		return error_errno(e, errno, "cannot open the BPF programs");
 	err = settings_fill(s, o, e);
-	if (!err && o->has_rows)
-		unwind_size(s, o);
-	if (!err && o->known_cnt)
-		err = known_size(s, o, e);
 	if (!err)
-		err = arrays_size(s, e);
+		err = shared_size(&s->shared, s->skel, o, e);
 	if (err)
 		return err;
 	bpf_program__set_autoload(s->skel->progs.on_perf_event, false);
@@ -320,7 +171,7 @@ static int load(struct session *s, const struct session_opts *o, struct error *e
 			     "allows");
 		return err;
 	}
-	return arrays_map(s, e);
+	return shared_map(&s->shared, e);
 }
 
 static int targets_fill(struct session *s, const struct session_opts *o, struct error *e)
@@ -575,9 +426,7 @@ void session_close(struct session *s)
 		close(s->epoll_fd);
 	sideband_close(s->side);
 	ring_buffer__free(s->ring);
-	for (size_t i = 0; i < ARRAY_SIZE(s->arrays); i++)
-		if (s->arrays[i].data)
-			munmap(s->arrays[i].data, s->arrays[i].sz);
+	shared_unmap(&s->shared);
 	profile_bpf__destroy(s->skel);
 	free(s);
 }
@@ -737,7 +586,7 @@ int session_mm(struct session *s, pid_t pid, struct bstack_mm *ret)
 	struct bstack_mm_now now = {};
 	int err;
 
-	s->look->cnt = 0;
+	s->shared.look->cnt = 0;
 	err = mm_now(s, pid, &now);
 	if (err)
 		return err;
@@ -761,11 +610,11 @@ int session_vmas(struct session *s, pid_t pid, const uint64_t *addrs, size_t cnt
 
 	if (cnt > BSTACK_VMAS_MAX)
 		return -E2BIG;
-	memset(s->look, 0, sizeof(*s->look));
-	s->look->cnt = (uint32_t)cnt;
-	memcpy(s->look->addrs, addrs, cnt * sizeof(*addrs));
+	memset(s->shared.look, 0, sizeof(*s->shared.look));
+	s->shared.look->cnt = (uint32_t)cnt;
+	memcpy(s->shared.look->addrs, addrs, cnt * sizeof(*addrs));
 	err = mm_now(s, pid, &now);
 	if (!err)
-		memcpy(ret, s->look->found, cnt * sizeof(*ret));
+		memcpy(ret, s->shared.look->found, cnt * sizeof(*ret));
 	return err;
 }

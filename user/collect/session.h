@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * session.h - one recording: BPF programs loaded and attached, the ring of samples and the kernel's side
- * band of mapping events read. The only user of libbpf, with features.h.
+ * band of mapping events read. Of libbpf only this folder knows.
  *
  * One system-wide event a CPU, whatever the target: who is sampled is decided in BPF, so new threads
  * and children need nothing from user space. CPUs that come online join at the next poll.
