@@ -71,8 +71,16 @@ def fetch(package, version, folder):
         extract(files[0], os.path.join(folder, "vmlinuz"))
 
 
+def kept(name, cache):
+    """As kernel(), of the last one that was fetched."""
+    images = sorted(glob.glob(os.path.join(glob.escape(cache), f"{KERNELS[name]}:*", "vmlinuz")), key=os.path.getmtime)
+    if not images:
+        raise Missing("not at hand: make check-vm fetches its package")
+    return images[-1], os.path.basename(os.path.dirname(images[-1])).split(":", 1)[1].replace("_", " ")
+
+
 def kernel(name, cache):
-    """(path of the image, package and version)"""
+    """(path of the image, package and version): the newest that apt knows, fetched if need be."""
     meta = KERNELS[name]
     if not shutil.which("apt-cache") or not shutil.which("dpkg-deb"):
         raise Missing("apt and dpkg are not here: kernels come as Debian packages")
@@ -90,7 +98,7 @@ def kernel(name, cache):
             missing = err
     else:
         missing = Missing(f"apt knows no package {meta}")
-    kept = sorted(glob.glob(os.path.join(glob.escape(cache), f"{meta}:*", "vmlinuz")), key=os.path.getmtime)
-    if not kept:
-        raise missing
-    return kept[-1], os.path.basename(os.path.dirname(kept[-1])).split(":", 1)[1].replace("_", " ")
+    try:
+        return kept(name, cache)
+    except Missing:
+        raise missing from None
