@@ -11,7 +11,7 @@ SELFTESTS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..")
 HOME = "/bstack"  # where the guest has selftests/ and build/
 
 TOOLS = ("sh dash mount umount mkdir cat cp rm sleep timeout seq true env uname grep mktemp setpriv unshare taskset script "
-         "head ps python3 perl xz openssl bpftool gcc as ld").split()
+         "head ps touch python3 perl xz openssl bpftool gcc as ld readelf").split()
 # What gcc needs beside its compiler proper to make a shared object of a file without headers
 COMPILER = ("cc1", "collect2", "lto-wrapper", "liblto_plugin.so")
 # Of the build folder, and of the source

@@ -43,6 +43,8 @@ PROGRAMS = ["build/live/test_kernel", "build/live/test_kernel_kinds", "build/liv
             "selftests/live/test_record.py", "selftests/live/test_unwind.py", "selftests/live/test_evidence.py",
             "selftests/live/test_known.py", "selftests/live/test_known_moved.py", "selftests/live/test_probe.py",
             "selftests/live/test_doctor.py", "selftests/live/test_kill.py", "selftests/live/test_failslab.py"]
+# In the table only: they take longer than all others together.
+LONG = ["selftests/live/test_hurt.py"]
 # What make check runs where a kernel is at hand, some three minutes: the rest seldom depends on it. VM=1: all.
 QUICK = ["build/live/test_kernel", "build/live/test_kernel_kinds", "build/live/test_lock", "selftests/live/test_locks.py",
          "selftests/live/test_evidence.py", "selftests/live/test_known_moved.py"]
@@ -70,6 +72,8 @@ LEFT_OUT = {
     **{f"test_probe.words_{test}": NO_KERNEL for test in
        ("for_a_wrong_name", "for_a_wrong_file", "for_a_wrong_symbol", "without_the_pmu", "without_privileges")},
     "test_doctor.binaries": "needs a whole compiler",
+    "test_hurt.memory_cgroup_at_its_limit": "the guest's files are memory that cannot be given back",
+    "test_hurt.killed_for_want_of_memory": "the kernel tells of it as of a failure",
 }
 
 # A kernel that says one of these is not well, or a program of ours died.
@@ -326,7 +330,7 @@ def main_all():
     columns = {}
     for name in sys.argv[1:] or [HOST, *kernels.KERNELS, LOCKDEP]:
         print(f"{name}: ", end="", flush=True)
-        columns[name], description = run_kernel(name, PROGRAMS, (4 if name == LOCKDEP else 2) * LIMIT_S)
+        columns[name], description = run_kernel(name, PROGRAMS + LONG, (4 if name == LOCKDEP else 2) * LIMIT_S)
         print(description, flush=True)
     print_table(columns)
     outcomes = [outcome for rows in columns.values() for _, outcome, _ in rows]
