@@ -178,14 +178,13 @@ static long vmas_step(u32 i, struct vmas_ctx *c)
 
 /*
  * The mappings that the user's addresses at data[off] are in. They go with every record, however full the ring buffer is:
- * without them code moved by mremap() would be taken for what was there before. sc->is_untold: a
+ * without them code moved by mremap() would be taken for what was there before. sc->is_untold, which is set before: a
  * build-id stack may tell more than they do.
  */
 static __always_inline void vmas_read(struct scratch *sc, struct mm_struct *mm, u32 off)
 {
 	struct vmas_ctx c = { .sc = sc, .mm = mm, .ips_off = off };
 
-	sc->is_untold = 1;
 	if (!has_vmas())
 		return;
 	for (u32 k = 0; k < BSTACK_VMAS_MAX; k++)

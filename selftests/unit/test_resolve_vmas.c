@@ -599,8 +599,9 @@ static void with_build_id(void)
 	}
 }
 
-/* A sample of this process, by itself: what its frame comes to. */
-static struct resolved_frame alone(const struct raw_sample *s, bool is_learned)
+/* What the frame of a sample comes to, behind an event (or NULL), the file being learned before or not. */
+static struct resolved_frame alone(const struct raw_sample *s, const struct map_event *e,
+				   bool is_learned)
 {
 	struct resolved_frame f;
 	struct made m;
@@ -608,6 +609,8 @@ static struct resolved_frame alone(const struct raw_sample *s, bool is_learned)
 	open_with(&m, &libc_vma);
 	if (is_learned)
 		sample(&m, (uint32_t)getpid(), 40, code(), &libc_vma);
+	if (e)
+		CHECK_EQ(resolver_event(m.r, e), 0);
 	CHECK_EQ(resolver_sample(m.r, s), 0);
 	CHECK_EQ(resolver_advance(m.r, 60), 0);
 	CHECK_EQ(resolver_finish(m.r), 0);
@@ -641,7 +644,7 @@ static void in_flux(void)
 	s.vma_cnt = 1;
 	for (int i = 0; i < 4; i++) {
 		flux.off = libc_vma.off + (i & 1 ? 0x1000 : 0);
-		f = alone(&s, i & 2);
+		f = alone(&s, NULL, i & 2);
 		CHECK_EQ(looks.calls, i & 2 ? 1 : 0);
 		CHECK_EQ(f.evidence, i & 1 ? EVID_NONE : EVID_QUERY);
 		CHECK_EQ(f.reason, i & 1 ? REASON_CONFLICT : REASON_NO);
@@ -654,7 +657,7 @@ static void in_flux_of_a_known_file(void)
 	struct bstack_vma flux;
 	uint64_t ip = 0;
 	struct raw_sample s = made_raw(NOBODY, 50, &ip, 1, NULL);
-	struct made m;
+	struct resolved_frame f;
 
 	if (!setup_flux(&flux, &ip))
 		return;
@@ -671,15 +674,8 @@ static void in_flux_of_a_known_file(void)
 				       .vma_kind = VMA_FILE,
 				       .path = libc.path };
 
-		open_with(&m, &libc_vma);
-		sample(&m, (uint32_t)getpid(), 40, code(), &libc_vma);
-		CHECK_EQ(resolver_event(m.r, &e), 0);
-		CHECK_EQ(resolver_sample(m.r, &s), 0);
-		CHECK_EQ(resolver_advance(m.r, 60), 0);
-		CHECK_EQ(resolver_finish(m.r), 0);
-		CHECK_EQ(m.cnt, 2);
-		CHECK_EQ(m.got[1].f[0].evidence, i ? EVID_TIMELINE : EVID_NONE);
-		made_close(&m);
+		f = alone(&s, &e, true);
+		CHECK_EQ(f.evidence, i ? EVID_TIMELINE : EVID_NONE);
 	}
 }
 
@@ -689,21 +685,16 @@ static void in_flux_where_nothing_was_mapped(void)
 	struct bstack_vma flux;
 	uint64_t ip = 0;
 	struct raw_sample s = made_raw(NOBODY, 50, &ip, 1, NULL);
-	struct made m;
+	struct map_event exec = { .kind = MAP_EVENT_EXEC, .time_ns = 10, .pid = NOBODY };
+	struct resolved_frame f;
 
 	if (!setup_flux(&flux, &ip))
 		return;
 	for (int i = 0; i < 2; i++) {
 		s.vmas = i ? &flux : NULL;
 		s.vma_cnt = (size_t)i;
-		open_with(&m, &libc_vma);
-		event(&m, MAP_EVENT_EXEC, 10, NOBODY, 0);
-		CHECK_EQ(resolver_sample(m.r, &s), 0);
-		CHECK_EQ(resolver_advance(m.r, 60), 0);
-		CHECK_EQ(resolver_finish(m.r), 0);
-		CHECK_EQ(m.cnt, 1);
-		CHECK_EQ(m.got[0].f[0].reason, i ? REASON_GONE : REASON_GARBAGE);
-		made_close(&m);
+		f = alone(&s, &exec, false);
+		CHECK_EQ(f.reason, i ? REASON_GONE : REASON_GARBAGE);
 	}
 }
 
@@ -718,16 +709,16 @@ static void nothing_was_there(void)
 	if (!setup())
 		return;
 	ip = code();
-	f = alone(&s, false);
+	f = alone(&s, NULL, false);
 	CHECK_EQ(f.evidence, EVID_QUERY);
 	s.has_all_vmas = true;
-	f = alone(&s, false);
+	f = alone(&s, NULL, false);
 	CHECK_EQ(f.evidence, EVID_NONE);
 	CHECK_EQ(f.reason, REASON_CONFLICT);
 	id.build_id = libc.build_id;
 	id.off = libc.seg_off + 0x100;
 	s.ids = &id;
-	f = alone(&s, false);
+	f = alone(&s, NULL, false);
 	CHECK_EQ(f.evidence, EVID_KERNEL);
 }
 

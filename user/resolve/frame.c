@@ -174,7 +174,7 @@ bool frame_decide(struct resolver *r, struct process *p, const struct raw_id *id
 	if (!s ||
 	    s->since_ns > raw->time_ns) /* a sample that came late meets a newer mapping: ask */
 		return false;
-	if (!is_agreed(r, s, raw, id, f->ip))
+	if (s != &made && !is_agreed(r, s, raw, id, f->ip)) /* it agrees with itself */
 		return false;
 	if (id && id->is_valid) {
 		bool is_decided = decide_valid(r, s, id, f);
