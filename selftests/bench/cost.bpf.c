@@ -26,37 +26,15 @@ static __always_inline int walk(void *ctx, u32 size, u64 flags)
 	return 0;
 }
 
-static __always_inline int walk_raw(void *ctx)
-{
-	return walk(ctx, FRAMES * 8, BPF_F_USER_STACK);
-}
-
-static __always_inline int walk_build_id(void *ctx)
-{
-	return walk(ctx, FRAMES * sizeof(struct bpf_stack_build_id),
-		    BPF_F_USER_STACK | BPF_F_USER_BUILD_ID);
-}
-
 SEC("perf_event")
 int raw_walk(void *ctx)
 {
-	return walk_raw(ctx);
+	return walk(ctx, FRAMES * 8, BPF_F_USER_STACK);
 }
 
 SEC("perf_event")
 int build_id_helper(void *ctx)
 {
-	return walk_build_id(ctx);
-}
-
-SEC("tp/syscalls/sys_enter_getpid")
-int raw_walk_call(void *ctx)
-{
-	return walk_raw(ctx);
-}
-
-SEC("tp/syscalls/sys_enter_getpid")
-int build_id_helper_call(void *ctx)
-{
-	return walk_build_id(ctx);
+	return walk(ctx, FRAMES * sizeof(struct bpf_stack_build_id),
+		    BPF_F_USER_STACK | BPF_F_USER_BUILD_ID);
 }

@@ -27,7 +27,7 @@ static struct bpf_link *attach(struct bpf_program *prog, pid_t pid, uint64_t hz)
 	int fd;
 
 	if (!hz)
-		return bpf_program__attach(prog);
+		return bpf_program__attach_tracepoint(prog, "syscalls", "sys_enter_getpid");
 	fd = (int)syscall(SYS_perf_event_open, &attr, pid, -1, -1, PERF_FLAG_FD_CLOEXEC);
 	return fd >= 0 ? bpf_program__attach_perf_event(prog, fd) : NULL;
 }
@@ -39,6 +39,7 @@ int main(int argc, char **argv)
 	struct bpf_program *prog;
 	struct bpf_link *link;
 	struct cost_bpf *skel;
+	uint64_t hz;
 	int stats_fd = bpf_enable_stats(BPF_STATS_RUN_TIME);
 
 	if (stats_fd < 0) {
@@ -52,14 +53,17 @@ int main(int argc, char **argv)
 	}
 	if (argc < 5)
 		return 2;
+	hz = (uint64_t)atoi(argv[4]);
 	skel = cost_bpf__open();
 	if (!skel)
 		return 1;
 	skel->rodata->wanted_tgid = (uint32_t)atoi(argv[2]);
+	prog = bpf_object__find_program_by_name(skel->obj, argv[1]);
+	if (prog && !hz)
+		bpf_program__set_type(prog, BPF_PROG_TYPE_TRACEPOINT);
 	if (cost_bpf__load(skel))
 		return 1;
-	prog = bpf_object__find_program_by_name(skel->obj, argv[1]);
-	link = prog ? attach(prog, atoi(argv[2]), (uint64_t)atoi(argv[4])) : NULL;
+	link = prog ? attach(prog, atoi(argv[2]), hz) : NULL;
 	if (!link) {
 		perror("cost: cannot attach");
 		return 1;

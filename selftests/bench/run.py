@@ -76,13 +76,18 @@ def refusal_cost():
     return statistics.median((led["bpf_ns"] / led["bpf_runs"]) for led in ledgers)
 
 
+def walk_cost(way, pid, hz):
+    """Of the kernel's walk alone; hz 0: at calls of getpid()."""
+    return float(subprocess.run([os.path.join(ktap.build_dir(), "bench/cost"), way, str(pid), "1", str(hz)],
+                                stdout=subprocess.PIPE, check=True).stdout)
+
+
 def cost_once(way, pid, refusal):
     """Nanoseconds of BPF a sample of a process: of bstack's program, by each stack anew or, with " known", counting those that
     come again, the first of them and what is handed over included; or of the kernel's walk alone."""
     how, _, known = way.partition(" ")
     if how not in ("rows", "fp"):
-        return float(subprocess.run([os.path.join(ktap.build_dir(), "bench/cost"), way, str(pid), "1", str(COST_HZ)],
-                                    stdout=subprocess.PIPE, check=True).stdout)
+        return walk_cost(way, pid, COST_HZ)
     led = cost_recording(pid, f"--unwind={how}", *(["-d", 4] if known else ["-d", 1, "--known-stacks", 0]))
     return (led["bpf_ns"] - refusal * (led["bpf_runs"] - led["fired"])) / led["fired"]
 
@@ -104,15 +109,14 @@ def cost_at(depth, libs, refusal):
 def cost_at_calls():
     """Of a program that makes calls without end: {way: median}, below a stack of the greatest depth, in two libraries. A
     hundred times as many events as by the clock, and no hypervisor that sees each, tell more exactly."""
-    ways = {"raw_walk_call": [], "build_id_helper_call": [], "fp": [], "rows": []}
+    ways = {"raw_walk": [], "build_id_helper": [], "fp": [], "rows": []}
     libs = [ktap.fixture("deep_a.so"), ktap.fixture("deep_b.so")]
     proc = truth.start("deep", 600, COST_DEPTHS[-1] - 4, "call", *libs, preexec_fn=alone_on_its_cpu)
     try:
         for _ in range(ROUNDS):
             for way, figures in ways.items():
-                if way.endswith("_call"):
-                    figures.append(float(subprocess.run([os.path.join(ktap.build_dir(), "bench/cost"), way, str(proc.pid), "1",
-                                                         "0"], stdout=subprocess.PIPE, check=True).stdout))
+                if way not in ("rows", "fp"):
+                    figures.append(walk_cost(way, proc.pid, 0))
                     continue
                 led = truth.record(DIR, f"--unwind={way}", "-e", "syscalls:sys_enter_getpid", "-d", 1, "-p", proc.pid)[0].ledger
                 assert led["counted"] > 0.9 * led["fired"] > 0.9 * 0.99 * led["bpf_runs"], led
@@ -145,8 +149,8 @@ def bpf_cost():
     finally:
         stats.communicate()
     row(f"BPF a known stack at a call, depth {high}, two alternating", f"{calls['rows']:.0f} ns",
-        f"by frame pointer {calls['fp']:.0f} ns; raw walk {calls['raw_walk_call']:.0f} ns, kernel helper "
-        f"{calls['build_id_helper_call']:.0f} ns", f"{calls['fp'] / calls['raw_walk_call']:.2f} x raw")
+        f"by frame pointer {calls['fp']:.0f} ns; raw walk {calls['raw_walk']:.0f} ns, kernel helper "
+        f"{calls['build_id_helper']:.0f} ns", f"{calls['fp'] / calls['raw_walk']:.2f} x raw")
     for count, text in COST_LIBS:
         more = {way: (mids[high, count][way] - mids[low, count][way]) / (high - low) for way in COST_WAYS}
         row(f"BPF a frame more, {text}", f"{more['rows']:.0f} ns",
