@@ -41,13 +41,13 @@ def swapped(kind, unwind, rounds, batches=1, pause_ms=0, share=0.1, churn="map")
     ktap.eq(rec.ledger["lost_ring"], 0, "lost")
     found = leaves(rec.folded)
     # A preemptible kernel runs no program on a CPU where a change of a BPF map was put off, and counts that.
-    missing = nested = rec.ledger["lost_nested"]
+    nested, unknown = rec.ledger["lost_nested"], found.pop("[unknown]", 0)
     why = {reason: count for reason, count in rec.ledger["unresolved"].items() if count}
-    what = f"calls, {kind}, {churn}, {unwind}, unresolved {found.get('[unknown]')}, nested {nested}, frames unresolved {why}"
+    what = f"calls, {kind}, {churn}, {unwind}, unresolved {unknown}, nested {nested}, frames unresolved {why}"
     # Until the files are known, a stack may stay unresolved: no event tells of mremap(), and where it is slow, an answer about the
     # process may come between a change and its event. It is never another's.
-    if kind == "mremap" or truth.IS_SLOW:
-        missing += found.pop("[unknown]", 0)
+    assert kind == "mremap" or unknown <= (rounds * batches * sum(made.values()) // 1000 if truth.IS_SLOW else 0), what
+    missing = nested + unknown
     for name, calls in made.items():
         rest = rounds * batches * calls - found.pop(f"fx_{name}_bare", 0)
         assert 0 <= rest <= missing, f"{what}: {rest} of {name} are missing, beside {found}"

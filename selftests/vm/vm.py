@@ -48,7 +48,7 @@ LONG = ["selftests/live/test_hurt.py"]
 # What make check runs where a kernel is at hand, some three minutes: the rest seldom depends on it. VM=1: all.
 QUICK = ["build/live/test_kernel", "build/live/test_kernel_kinds", "build/live/test_lock", "selftests/live/test_locks.py",
          "selftests/live/test_evidence.py", "selftests/live/test_known_moved.py"]
-# A kernel that checks itself takes four times as long: for more than these the runner has no time. The table has all.
+# A kernel that checks itself takes more than twice as long: for more than these the runner has no time. The table has all.
 LOCKDEP_AS_A_TEST = ["build/live/test_kernel", "build/live/test_lock", "selftests/live/test_kill.py",
                      "selftests/live/test_failslab.py"]
 OTHER_FILES = "a matter of the program's file, the same on every kernel"
