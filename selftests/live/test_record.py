@@ -365,6 +365,20 @@ def test_unwritable_output():
     ktap.eq(err, "bstack record: cannot write /no/such/folder/x.pb.gz: No such file or directory\n", "stderr")
 
 
+def test_failed_start_leaves_files_alone():
+    """No empty file where nothing was recorded, and what was recorded before stays."""
+    with temp_dir() as d:
+        path = os.path.join(d, "x.pb.gz")
+        run("record", "-q", "-o", path, "--", "/no/such/program", check=1)
+        assert not os.path.exists(path), "an empty file"
+        record(d, "-F", 499, "--", ktap.fixture("chain"), 0.2, check=7)
+        with open(path, "rb") as f:
+            before = f.read()
+        run("record", "-q", "-o", path, "--", "/no/such/program", check=1)
+        with open(path, "rb") as f:
+            ktap.eq(f.read(), before, "the recording before")
+
+
 def test_cpu_filter():
     with temp_dir() as d:
         rec, _ = record(d, "-F", 499, "-C", 0, "--", "taskset", "-c", 0, ktap.fixture("chain"), 0.5, check=7)

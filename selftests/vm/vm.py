@@ -59,8 +59,9 @@ LEFT_OUT = {
     "test_record.zz_frames_checked": "counts the frames of all tests",
     **{f"test_record.{test}": NO_KERNEL for test in
        ("replaced_while_it_runs", "exits_at_once", "period_and_task_clock", "progress_on_a_terminal",
-        "sigterm_and_signalled_command", "unwritable_output", "cpu_filter", "self_when_asked", "sigkill_leaves_a_profile",
-        "target_exits_while_record_starts", "output_to_a_pipe", "full_disk", "dev_full", "bad_targets", "no_privileges")},
+        "sigterm_and_signalled_command", "unwritable_output", "failed_start_leaves_files_alone", "cpu_filter",
+        "self_when_asked", "sigkill_leaves_a_profile", "target_exits_while_record_starts", "output_to_a_pipe", "full_disk", "dev_full",
+        "bad_targets", "no_privileges")},
     "test_unwind.no_pie": OTHER_FILES,
     "test_unwind.static": OTHER_FILES,
     "test_unwind.cet": OTHER_FILES,

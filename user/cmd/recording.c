@@ -35,6 +35,8 @@ struct recording {
 	struct pprof_writer *writer; /* NULL: everything at the end */
 	const char *path;
 	int fd;
+	bool is_created; /* the file is new */
+	bool is_begun;   /* and has something of this recording */
 	uint64_t start_ns, flushed_ns, stopped_ns;
 	bool has_priority; /* read promptly: see priority_set() */
 	bool is_burst;     /* in real-time priority now */
@@ -209,7 +211,21 @@ static void raise_file_limit(void)
 	}
 }
 
-/* The file is opened before anything is collected: a wrong path must not cost a recording. */
+/* A new file, or one that is there, as it is. */
+static int open_either(struct recording *r, const char *path)
+{
+	int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+
+	r->is_created = fd >= 0;
+	if (fd < 0 && errno == EEXIST)
+		fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
+	return fd;
+}
+
+/*
+ * The file is opened before anything is collected: a wrong path must not cost a recording. What is in it stays until there is
+ * something to write: a mistyped command must not cost the last recording.
+ */
 static int file_open(struct recording *r, const char *path, struct error *e)
 {
 	struct stat st;
@@ -219,7 +235,7 @@ static int file_open(struct recording *r, const char *path, struct error *e)
 	if (!strcmp(path, "-")) {
 		r->fd = STDOUT_FILENO;
 	} else {
-		r->fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+		r->fd = open_either(r, path);
 		if (r->fd < 0)
 			return error_errno(e, errno, "cannot write %s", path);
 	}
@@ -324,6 +340,8 @@ void recording_close(struct recording *r)
 	model_release(&r->model);
 	if (r->fd > STDOUT_FILENO)
 		close(r->fd);
+	if (r->is_created && !r->is_begun)
+		unlink(r->path);
 	free(r);
 }
 
@@ -447,6 +465,14 @@ static uint64_t lost_memory_total(const struct recording *r)
 	return r->model.ledger.lost_memory + resolver_counters(r->resolver)->lost_memory;
 }
 
+static int begin_file(struct recording *r, struct error *e)
+{
+	if (r->is_begun)
+		return 0;
+	r->is_begun = true;
+	return ftruncate(r->fd, 0) ? error_errno(e, errno, "cannot write %s", r->path) : 0;
+}
+
 static int flush(struct recording *r, struct error *e)
 {
 	int err;
@@ -460,7 +486,10 @@ static int flush(struct recording *r, struct error *e)
 	if (err)
 		return error_errno(e, -err, "cannot read the counters");
 	r->flushed_ns = clock_mono_ns();
-	return r->writer ? pprof_writer_flush(r->writer, e) : 0;
+	if (!r->writer)
+		return 0;
+	err = begin_file(r, e);
+	return err ? err : pprof_writer_flush(r->writer, e);
 }
 
 int recording_step(struct recording *r, struct error *e)
@@ -562,7 +591,7 @@ void recording_state(struct recording *r, struct recording_state *ret)
 		if (sm->cause != CAUSE_NONE)
 			s.fell_back += sm->count;
 	}
-	if (r->writer && !stat(r->path, &st))
+	if (r->is_begun && !stat(r->path, &st))
 		s.bytes = (uint64_t)st.st_size;
 	*ret = s;
 }
