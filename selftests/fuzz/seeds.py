@@ -136,7 +136,7 @@ def gzips():
 
 
 def folded():
-    return [b"app;main;work 5\napp;main;read;vfs_read_[k] 2\njit;f_[j] 1.5\n# comment\n\n",
+    return [b"app;main;work 5\napp;main;read;vfs_read_[k] 2\njit;f_[j] 1.5\njit;f_[j]_[j] 1\n# comment\n\n",
             b"a;b;c 1\r\na;;c 18446744073709551615\n", b"a b c 3\n;\xff\n"]
 
 

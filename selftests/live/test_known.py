@@ -102,7 +102,7 @@ def test_changing_code_is_never_counted():
     with temp_dir() as d:
         rec, _ = record(d, "-F", 997, "--", ktap.fixture("jit_unwound"), 1)
     checked(rec)
-    spins = sum(c for _, f, c in rec.folded.stacks if f and f[-1] in ("fx_jitted", "[anon]"))
+    spins = sum(c for _, f, c in rec.folded.stacks if f and f[-1] in ("fx_jitted_[j]", "[anon]"))
     assert rec.ledger["counted"] <= rec.ledger["samples"] - spins, rec.ledger
 
 

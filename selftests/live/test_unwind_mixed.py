@@ -158,7 +158,7 @@ def test_code_made_at_run_time():
     with temp_dir() as d:
         rec, _ = record(d, "-F", 997, "--", ktap.fixture("jit_unwound"), 1)
     rec.exact()
-    check_stacks(rec, ["main", "fx_call_named", "fx_jitted"], "fx_jitted", own)
+    check_stacks(rec, ["main", "fx_call_named", "fx_jitted_[j]"], "fx_jitted_[j]", own)
     check_stacks(rec, ["main", "fx_call_unnamed"], "fx_call_unnamed", own)
     assert rec.ledger["rooted"] > 0.5 * rec.ledger["user_samples"], rec.ledger["stops"]
 

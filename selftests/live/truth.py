@@ -26,7 +26,7 @@ CALLER = {
     "fx_exec_a_spin": "fx_exec_a_run", "fx_exec_a_run": "main",
     "fx_exec_b_spin": "fx_exec_b_run", "fx_exec_b_run": "main",
     "fx_map": "fx_stormer", "fx_child": "main",
-    "fx_call_named": "main", "fx_call_unnamed": "main", "fx_jitted": "fx_call_named",
+    "fx_call_named": "main", "fx_call_unnamed": "main", "fx_jitted_[j]": "fx_call_named",
 }
 # These have one caller in each program
 CALLERS = {"fx_1": {"main", "fx_thread", "fx_spinner", "fx_child", "fx_hurt"},

@@ -41,23 +41,25 @@ static void folded_exact(void)
 	CHECK_EQ(model_init(&m), 0);
 	fill(&m);
 	text = folded(&m, &(struct folded_opts){});
-	CHECK_STR(text, "app;app+0x2345;outer;inlined 4\n"
-			"kthreadd 1\n"
-			"worker;[unknown];js::f;plain+0x55;app+0x2346;app+0x2345;outer;inlined;vfs_"
-			"read_[k] 3\n");
+	CHECK_STR(text,
+		  "app;app+0x2345;outer;inlined 4\n"
+		  "kthreadd 1\n"
+		  "worker;[unknown];js::f_[j];plain+0x55;app+0x2346;app+0x2345;outer;inlined;vfs_"
+		  "read_[k] 3\n");
 	free(text);
 	text = folded(&m, &(struct folded_opts){ .with_tid = true, .by_weight = true });
 	CHECK_STR(text, "app-10/10;app+0x2345;outer;inlined 40\n"
 			"kthreadd-2/2 10\n"
 			"worker-10/"
-			"11;[unknown];js::f;plain+0x55;app+0x2346;app+0x2345;outer;inlined;vfs_"
+			"11;[unknown];js::f_[j];plain+0x55;app+0x2346;app+0x2345;outer;inlined;vfs_"
 			"read_[k] 30\n");
 	free(text);
 	text = folded(&m, &(struct folded_opts){ .no_thread = true, .with_addr = true });
-	CHECK_STR(text, "? "
-			"1\n[unknown]+0xdead;[jit]+0x7f0000000000;plain+0x55;app+0x2346;app+0x2345;"
-			"app+0x1234;"
-			"[kernel]+0xffffffff81000010_[k] 3\napp+0x2345;app+0x1234 4\n");
+	CHECK_STR(text,
+		  "? "
+		  "1\n[unknown]+0xdead;[jit]+0x7f0000000000_[j];plain+0x55;app+0x2346;app+0x2345;"
+		  "app+0x1234;"
+		  "[kernel]+0xffffffff81000010_[k] 3\napp+0x2345;app+0x1234 4\n");
 	free(text);
 	model_release(&m);
 }
@@ -222,6 +224,14 @@ static void folded_back(void)
 	text = folded(&m, &(struct folded_opts){});
 	CHECK_STR(text, "a;?;b 1\nmain;f x;vfs_read_[k] 5\n");
 	CHECK(!m.has_ledger);
+	free(text);
+	model_release(&m);
+	/* The kind stays, and only one suffix is the kind's. */
+	CHECK_EQ(read_folded("main;f_[j]_[j] 2\nmain;g_[j] 1\nmain;h_[j]_[k] 1\nmain;i_[k]_[j] 1\n",
+			     &m, &e),
+		 0);
+	text = folded(&m, &(struct folded_opts){});
+	CHECK_STR(text, "main;f_[j]_[j] 2\nmain;g_[j] 1\nmain;h_[j]_[k] 1\nmain;i_[k]_[j] 1\n");
 	free(text);
 	model_release(&m);
 	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {

@@ -96,7 +96,7 @@ const struct command cmd_fold = {
 		"for "
 		"each different stack: the thread's name and the frames, root first, separated by "
 		"semicolons, then a blank and the number of samples. Frames in the kernel end in "
-		"_[k]. "
+		"_[k], in code made at run time in _[j]. "
 		"An address outside every symbol is module+0xoffset. No stack is ever left out.\n\n"
 		"FILE may also be folded text already: it is merged and sorted.",
 	.opts = fold_table,

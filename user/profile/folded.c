@@ -72,6 +72,16 @@ void name_clean(struct buf *out, const char *name)
 		buf_str(out, cut);
 }
 
+const char *folded_suffix(enum module_kind kind)
+{
+	static const char *const suffixes[MODULE_KIND_CNT] = {
+		[MODULE_KERNEL] = "_[k]",
+		[MODULE_JIT] = "_[j]",
+	};
+
+	return suffixes[kind];
+}
+
 /* A name that is empty would make two separators in a row. */
 static void put_name(struct buf *out, const char *name)
 {
@@ -82,6 +92,8 @@ static void put_frame(const struct model *m, const struct folded_opts *o, uint32
 		      size_t line_idx, struct buf *tmp, struct buf *out)
 {
 	const struct location *l = &m->locations[location];
+	const char *suffix =
+		l->mapping == MODEL_NONE ? NULL : folded_suffix(m->mappings[l->mapping].kind);
 
 	buf_reset(tmp);
 	if (o->with_addr) {
@@ -96,8 +108,8 @@ static void put_frame(const struct model *m, const struct folded_opts *o, uint32
 		}
 	}
 	put_name(out, tmp->data ? tmp->data : "");
-	if (model_is_kernel(m, location))
-		buf_str(out, "_[k]");
+	if (suffix)
+		buf_str(out, suffix);
 	if (tmp->err)
 		out->err = tmp->err;
 }

@@ -4,25 +4,17 @@
 
 #include <string.h>
 
-/* What a suffix says of a frame's kind, as other tools write them, too. */
-static const struct {
-	const char *suffix;
-	enum module_kind kind;
-} suffixes[] = {
-	{ "_[k]", MODULE_KERNEL },
-	{ "_[j]", MODULE_JIT },
-};
-
 static enum module_kind kind_split(char *name)
 {
 	size_t len = strlen(name);
 
-	for (size_t i = 0; i < ARRAY_SIZE(suffixes); i++) {
-		size_t sz = strlen(suffixes[i].suffix);
+	for (enum module_kind k = 0; k < MODULE_KIND_CNT; k++) {
+		const char *suffix = folded_suffix(k);
+		size_t sz = suffix ? strlen(suffix) : 0;
 
-		if (len > sz && !strcmp(name + len - sz, suffixes[i].suffix)) {
+		if (sz && len > sz && !strcmp(name + len - sz, suffix)) {
 			name[len - sz] = '\0';
-			return suffixes[i].kind;
+			return k;
 		}
 	}
 	return MODULE_OTHER;
