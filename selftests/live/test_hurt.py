@@ -96,7 +96,7 @@ def test_faults_handled_in_user_space():
 
 
 def test_eight_threads_map_and_protect():
-    whole_chain(unharmed(hurt("protect")))
+    whole_chain(unharmed(hurt("protect", truth.rounds(2000))))
 
 
 def test_heap_that_grows_and_shrinks():

@@ -48,7 +48,7 @@ LONG = ["selftests/live/test_hurt.py"]
 # What make check runs where a kernel is at hand, some three minutes: the rest seldom depends on it. VM=1: all.
 QUICK = ["build/live/test_kernel", "build/live/test_kernel_kinds", "build/live/test_lock", "selftests/live/test_locks.py",
          "selftests/live/test_evidence.py", "selftests/live/test_known_moved.py"]
-# A kernel that checks itself takes more than twice as long: for more than these the runner has no time. The table has all.
+# A kernel that checks itself takes three times as long: for more than these the runner has no time. The table has all.
 LOCKDEP_AS_A_TEST = ["build/live/test_kernel", "build/live/test_lock", "selftests/live/test_kill.py",
                      "selftests/live/test_failslab.py"]
 OTHER_FILES = "a matter of the program's file, the same on every kernel"
@@ -87,12 +87,13 @@ COMPLAINTS = re.compile(
 NOT_A_COMPLAINT = [("bstack: vmalloc error: size ", "test_failslab has it fail, and the kernel tells so unless its caller forbids")]
 HEAD_LINES = 3
 # What a kernel of the lockdep kind must say, and be heard: what is tested, the kernel's own crash test for it, and the words of
-# the report. The last crash takes the lock validator with it.
+# the report. After a lock that is kept, and after a report of KASAN, the lock validator is off: they come last, in this order.
 PROVOKED = [
     ("warning", "WARNING", r"WARNING: .*lkdtm_WARNING"),
     ("damaged_list", "CORRUPT_LIST_ADD", r"list_add corruption"),
     ("lock_kept", "SPINLOCKUP", r"WARNING: lock held when returning to user space!"),
     ("sleep_in_atomic", "SPINLOCKUP", r"BUG: (scheduling while atomic|sleeping function called from invalid context)"),
+    ("use_after_free", "READ_AFTER_FREE", r"BUG: KASAN: slab-use-after-free"),
 ]
 # Longer than the host may let a guest wait for a CPU
 KERNEL_ARGS = ("console=ttyS0 panic=-1 oops=panic tsc=reliable no_timer_check "
@@ -331,7 +332,7 @@ def main_all():
     columns = {}
     for name in sys.argv[1:] or [HOST, *kernels.KERNELS, LOCKDEP]:
         print(f"{name}: ", end="", flush=True)
-        columns[name], description = run_kernel(name, PROGRAMS + LONG, (4 if name == LOCKDEP else 2) * LIMIT_S)
+        columns[name], description = run_kernel(name, PROGRAMS + LONG, (6 if name == LOCKDEP else 2) * LIMIT_S)
         print(description, flush=True)
     print_table(columns)
     outcomes = [outcome for rows in columns.values() for _, outcome, _ in rows]
