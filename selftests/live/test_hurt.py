@@ -138,11 +138,12 @@ def test_traced_and_single_stepped():
 
 
 def test_stopped_and_continued():
-    """Stopped at every moment, for as long as it takes to see it stopped."""
+    """Stopped before the first sample and at every moment behind it, for as long as it takes to see it stopped."""
     with temp_dir() as d:
         expected = alone(hurt("steady"))
         for way in WAYS:
             target = truth.start("hurt", "steady")
+            os.kill(target.pid, signal.SIGSTOP)  # on a slow machine it would end before it is recorded
             proc, path = start_record(d, *WAYS[way], "-F", truth.rate(2999), "-p", target.pid, name=f"{way}.pb.gz")
             for _ in range(50):  # os.kill(): send_signal() would reap a target that has ended
                 os.kill(target.pid, signal.SIGSTOP)
@@ -184,7 +185,9 @@ def test_library_whose_note_is_written():
     for way, rec in recs.items():
         ids = {m["build_id"] for m in rec.ledger["modules"] if m["path"].endswith("/written.so")}
         assert ids and ids <= {original, inverted}, (way, "build-ids that the library never had", ids)
-        assert rec.folded.with_leaf("fx_a_inner") > truth.share(500), (way, rec.folded.stacks[:5])
+        # read while the file has the other one, it gives no names
+        inside = sum(c for _, f, c in rec.folded.stacks if f and (f[-1] == "fx_a_inner" or f[-1].startswith("written.so+0x")))
+        assert inside > truth.share(500), (way, rec.folded.stacks[:5])
 
 
 def test_forged_build_id():
