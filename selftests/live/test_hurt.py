@@ -185,8 +185,9 @@ def test_library_whose_note_is_written():
     for way, rec in recs.items():
         ids = {m["build_id"] for m in rec.ledger["modules"] if m["path"].endswith("/written.so")}
         assert ids and ids <= {original, inverted}, (way, "build-ids that the library never had", ids)
-        # read while the file has the other one, it gives no names
-        inside = sum(c for _, f, c in rec.folded.stacks if f and (f[-1] == "fx_a_inner" or f[-1].startswith("written.so+0x")))
+        inside = rec.folded.with_leaf("fx_a_inner")
+        if truth.IS_SLOW:  # there its symbols may be read when the file has the other one: it has no names then
+            inside += sum(c for _, f, c in rec.folded.stacks if f and f[-1].startswith("written.so+0x"))
         assert inside > truth.share(500), (way, rec.folded.stacks[:5])
 
 

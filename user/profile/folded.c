@@ -92,8 +92,7 @@ static void put_frame(const struct model *m, const struct folded_opts *o, uint32
 		      size_t line_idx, struct buf *tmp, struct buf *out)
 {
 	const struct location *l = &m->locations[location];
-	const char *suffix =
-		l->mapping == MODEL_NONE ? NULL : folded_suffix(m->mappings[l->mapping].kind);
+	const char *suffix = folded_suffix(model_kind(m, location));
 
 	buf_reset(tmp);
 	if (o->with_addr) {

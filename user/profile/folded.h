@@ -24,7 +24,8 @@ struct folded_opts {
  * name alone: nothing is dropped. Frames end in folded_suffix(). 0 or -errno of the write. */
 int folded_write(const struct model *m, const struct folded_opts *o, FILE *out);
 
-/* What other tools write, too, behind names of kernel code, _[k], and of code made at run time, _[j]; NULL: nothing. */
+/* What other tools write, too, behind names of kernel code, _[k], and of code made at run time,
+ * _[j]; NULL: nothing. */
 const char *folded_suffix(enum module_kind kind);
 
 /* Append a cleaned name to out; shared with the renderers. */
@@ -32,8 +33,9 @@ void name_clean(struct buf *out, const char *name);
 
 /*
  * Read folded text into an initialised, empty m: names become functions of MODULE_OTHER, or of the
- * kind whose folded_suffix() they end in. The first field is a frame like every other. Blank lines and lines starting with '#' are skipped. A line without a
- * count, or a count that is not a number, is -EINVAL with the line number; fractions are rounded down.
+ * kind whose folded_suffix() they end in. The first field is a frame like every other. Blank lines
+ * and lines starting with '#' are skipped. A line without a count, or a count that is not a number,
+ * is -EINVAL with the line number; fractions are rounded down.
  */
 #define FOLDED_LINE_MAX (1 << 20)
 int folded_read(FILE *in, const char *name, struct model *m, struct error *e);

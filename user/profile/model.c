@@ -321,11 +321,13 @@ const char *model_module(const struct model *m, uint32_t location)
 	return slash && slash[1] ? slash + 1 : path;
 }
 
-bool model_is_kernel(const struct model *m, uint32_t location)
+enum module_kind model_kind(const struct model *m, uint32_t location)
 {
-	const struct location *l = &m->locations[location];
+	uint32_t mapping = m->locations[location].mapping;
 
-	return l->mapping != MODEL_NONE && m->mappings[l->mapping].kind == MODULE_KERNEL;
+	if (mapping == MODEL_NONE || m->mappings[mapping].kind >= MODULE_KIND_CNT)
+		return MODULE_OTHER;
+	return m->mappings[mapping].kind;
 }
 
 size_t model_name_cnt(const struct model *m, uint32_t location)
@@ -334,10 +336,9 @@ size_t model_name_cnt(const struct model *m, uint32_t location)
 }
 
 /* Addresses that mean nothing beyond the process they were seen in fall together under one name. */
-static bool is_place_known(const struct model *m, const struct location *l)
+static bool is_place_known(const struct model *m, uint32_t location)
 {
-	enum module_kind kind =
-		l->mapping == MODEL_NONE ? MODULE_OTHER : m->mappings[l->mapping].kind;
+	enum module_kind kind = model_kind(m, location);
 
 	return kind == MODULE_ELF || kind == MODULE_NO_ID || kind == MODULE_VDSO ||
 	       kind == MODULE_KERNEL;
@@ -351,7 +352,7 @@ void model_name(const struct model *m, uint32_t location, size_t line_idx, struc
 		buf_str(out,
 			strtab_get(&m->strings,
 				   m->functions[m->lines[l->first_line + line_idx].function].name));
-	else if (is_place_known(m, l))
+	else if (is_place_known(m, location))
 		buf_printf(out, "%s+0x%" PRIx64, model_module(m, location), l->addr);
 	else
 		buf_str(out, model_module(m, location));

@@ -214,6 +214,7 @@ size_t model_name_cnt(const struct model *m, uint32_t location);
 void model_name(const struct model *m, uint32_t location, size_t line_idx, struct buf *out);
 /* "libc.so.6": last component of the mapping's path, or its bracketed name. */
 const char *model_module(const struct model *m, uint32_t location);
-bool model_is_kernel(const struct model *m, uint32_t location);
+/* MODULE_OTHER where there is no mapping. */
+enum module_kind model_kind(const struct model *m, uint32_t location);
 
 #endif

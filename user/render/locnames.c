@@ -11,15 +11,6 @@ const char *const module_kind_keys[MODULE_KIND_CNT] = {
 	[MODULE_OTHER] = "unknown",
 };
 
-enum module_kind loc_kind(const struct model *m, uint32_t location)
-{
-	uint32_t mapping = m->locations[location].mapping;
-
-	if (mapping == MODEL_NONE || m->mappings[mapping].kind >= MODULE_KIND_CNT)
-		return MODULE_OTHER;
-	return m->mappings[mapping].kind;
-}
-
 /* Where each location's names begin; the total is in the last. */
 static int count_names(const struct model *m, struct loc_names *l)
 {
@@ -41,7 +32,7 @@ static int intern_names(const struct model *m, struct strtab *names, struct loc_
 	int err = 0;
 
 	for (size_t i = 0; !err && i < m->location_cnt; i++) {
-		l->kinds[i] = (uint8_t)loc_kind(m, (uint32_t)i);
+		l->kinds[i] = (uint8_t)model_kind(m, (uint32_t)i);
 		for (uint32_t k = l->first[i]; !err && k < l->first[i + 1]; k++) {
 			buf_reset(&raw);
 			buf_reset(&clean);

@@ -17,6 +17,4 @@ struct loc_names {
 int loc_names_init(const struct model *m, struct strtab *names, struct loc_names *ret);
 void loc_names_release(struct loc_names *l);
 
-enum module_kind loc_kind(const struct model *m, uint32_t location);
-
 #endif

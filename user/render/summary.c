@@ -99,7 +99,7 @@ static struct module_row *row_of(const struct counting *c, uint32_t location)
 
 static bool is_user_frame(const struct model *m, const struct frame *f)
 {
-	return f->evidence != EVID_KERNEL_TEXT && !model_is_kernel(m, f->location);
+	return f->evidence != EVID_KERNEL_TEXT && model_kind(m, f->location) != MODULE_KERNEL;
 }
 
 /* One frame; is_leaf for the first of its stack. */
